@@ -1,0 +1,279 @@
+"""The command line: arguments in, exit code out. The one place where errors are printed."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from executioner import __version__
+from executioner.commands.context import Context, Options, current_folder, program_words
+from executioner.errors import ExecutionerError, HistoryError, UsageError
+from executioner.model import NextStep
+from executioner.render.command import Invocation
+from executioner.render.error import error_text
+from executioner.terminal import Terminal, open_missing_streams, original_environment
+
+_EPILOG = """\
+examples:
+  executioner.py --simple-config > nightly.json     a first config to edit
+  executioner.py -c nightly.json --validate         is it right?
+  executioner.py -c nightly.json --dry-run          what would it do?
+  executioner.py -c nightly.json                    run it
+  executioner.py -c nightly.json -j 4               four jobs at a time
+
+exit codes:
+  0 all jobs succeeded   1 a job failed   2 wrong usage or config, nothing was run
+  3 the history cannot be used, or an internal error   129/130/143 ended by HUP/INT/TERM
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are ours: one form, with a guess at what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing and exiting."""
+        what = message[:1].upper() + message[1:]
+        raise UsageError(what, "command line", steps=[NextStep("To see all options:", ("--help",))])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all options, grouped as ``--help`` shows them."""
+    parser = _Parser(
+        prog="executioner.py",
+        usage="executioner.py -c FILE [options]",
+        description="Run a JSON file of shell jobs with dependencies; remember every run.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("-c", "--config", metavar="FILE", help="the workflow: a JSON file")
+    run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
+    run.add_argument(
+        "--skip", metavar="IDS", action="append", default=[], help="leave out these jobs (comma list, repeatable)"
+    )
+    run.add_argument(
+        "--env", metavar="K=V", action="append", default=[], help="set a variable for all jobs (repeatable)"
+    )
+    run.add_argument(
+        "--continue-on-error", action="store_true", help="after a failure go on with what does not depend on it"
+    )
+    pace = run.add_mutually_exclusive_group()
+    pace.add_argument("--parallel", action="store_true", help="run jobs side by side, one a processor")
+    pace.add_argument("-j", "--workers", metavar="N", type=_workers, help="run up to N jobs side by side")
+    pace.add_argument("--sequential", action="store_true", help="run one job at a time")
+    config = parser.add_argument_group("config help")
+    config.add_argument("--validate", action="store_true", help="check the config, and run nothing")
+    config.add_argument("--simple-config", action="store_true", help="print a small config to start from")
+    config.add_argument("--sample-config", action="store_true", help="print a config that shows every feature")
+    config.add_argument("--config-schema", action="store_true", help="print the JSON Schema of configs, for editors")
+    general = parser.add_argument_group("general")
+    general.add_argument("--db", metavar="PATH", help="the history database (default: in the state folder)")
+    general.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json: for scripts, on stdout; the rest on stderr"
+    )
+    general.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    general.add_argument("--quiet", action="store_true", help="print nothing on success (for cron)")
+    general.add_argument("--verbose", action="store_true", help="print every start with its command")
+    general.add_argument("--debug", action="store_true", help="print tracebacks of errors")
+    general.add_argument("--version", action="store_true", help="print the version")
+    general.add_argument("-h", "--help", action="store_true", help="print this help")
+    return parser
+
+
+def _workers(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 100_000:
+        raise argparse.ArgumentTypeError(f'expected a number from 1 to 100000, got "{text}"')
+    return number
+
+
+class _Arguments(argparse.Namespace):
+    """What argparse leaves behind, typed."""
+
+    config: str | None
+    dry_run: bool
+    skip: list[str]
+    env: list[str]
+    continue_on_error: bool
+    parallel: bool
+    workers: int | None
+    sequential: bool
+    validate: bool
+    simple_config: bool
+    sample_config: bool
+    config_schema: bool
+    db: str | None
+    format: str
+    color: str
+    quiet: bool
+    verbose: bool
+    debug: bool
+    version: bool
+    help: bool
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> _Arguments:
+    arguments, rest = parser.parse_known_args(list(argv), _Arguments())
+    if rest:
+        raise _unknown(parser, rest[0], argv)
+    return arguments
+
+
+def _unknown(parser: argparse.ArgumentParser, word: str, argv: Sequence[str]) -> UsageError:
+    """The error for an argument that no option takes, with what was probably meant."""
+    help_step = NextStep("To see all options:", ("--help",))
+    if not word.startswith("-"):
+        step = NextStep("Did you mean:", ("-c", word))
+        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[step, help_step])
+    import difflib
+
+    flag = word.partition("=")[0]
+    known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    near = difflib.get_close_matches(flag, known, 1)
+    guess = f', did you mean "{near[0]}"?' if near else ""
+    return UsageError(f'Unknown option "{flag}"{guess}', "command line", steps=[help_step])
+
+
+def _options(arguments: _Arguments) -> Options:
+    skip = [name.strip() for text in arguments.skip for name in text.split(",")]
+    return Options(
+        config=arguments.config,
+        db=arguments.db,
+        dry_run=arguments.dry_run,
+        skip=tuple(dict.fromkeys(name for name in skip if name)),
+        env=dict(map(_variable, arguments.env)),
+        continue_on_error=arguments.continue_on_error,
+        parallel=arguments.parallel,
+        workers=arguments.workers,
+        sequential=arguments.sequential,
+        json=arguments.format == "json",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    """Split NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
+    if not equals or not name or not plain:
+        raise UsageError(f'--env: expected NAME=VALUE, got "{text}"', "command line")
+    if name.startswith("EXECUTIONER_"):
+        raise UsageError(f"--env: {name} is set by executioner itself", "command line")
+    if len(os.fsencode(text)) > 131_071:
+        raise UsageError(f"--env: the value of {name} is longer than a program can be given", "command line")
+    return name, value
+
+
+def _dispatch(parser: argparse.ArgumentParser, arguments: _Arguments, context: Context) -> int:
+    out = context.terminal.out
+    if arguments.help:
+        out.write(parser.format_help())
+    elif arguments.version:
+        out.write(f"executioner {__version__}\n")
+    elif arguments.simple_config or arguments.sample_config:
+        from executioner.config_samples import SAMPLE_CONFIG, SIMPLE_CONFIG
+
+        out.write(SIMPLE_CONFIG if arguments.simple_config else SAMPLE_CONFIG)
+    elif arguments.config_schema:
+        import json
+
+        from executioner.config_keys import json_schema
+
+        out.write(json.dumps(json_schema(), indent=2) + "\n")
+    elif arguments.config is None:
+        raise UsageError(
+            "No config given",
+            "command line",
+            steps=[NextStep("To run a workflow:", ("-c", "FILE")), NextStep("To see all options:", ("--help",))],
+        )
+    elif arguments.validate:
+        from executioner.commands.workflow import validate
+
+        return validate(context)
+    else:
+        from executioner.commands.run import run
+
+        return run(context)
+    return 0
+
+
+def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
+    """Run the program with arguments; returns its exit code.
+
+    Args:
+        argv: the arguments, without the program.
+        orig_argv: the interpreter's own (``sys.orig_argv``), to print commands as this one was typed.
+    """
+    environment = original_environment()
+    terminal = Terminal("auto", environment)
+    program = program_words(orig_argv or ["executioner"], len(argv) if orig_argv else 0, os.environ.get("PATH", ""))
+    typed = Invocation(program)
+    debug = "--debug" in argv
+    code = 3
+    try:
+        parser = build_parser()
+        if not argv:
+            terminal.err.write(f"Usage: {parser.usage}\n\nRuns a JSON file of shell jobs with dependencies.\n")
+            terminal.err.write(f"To see all options:\n  {typed.plain(['--help'])}\n")
+            return 2
+        arguments = _parse(parser, argv)
+        terminal = Terminal(arguments.color, environment)
+        cwd = current_folder()
+        if not terminal.anybody:
+            typed = typed._replace(directory=cwd)
+        code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, _options(arguments)))
+    except ExecutionerError as exc:
+        if debug:
+            raise
+        terminal.err.write(error_text(exc, typed, terminal.err.palette))
+        return exc.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        terminal.err.write("\nInterrupted: nothing was run\n")
+        return 130
+    except Exception as exc:
+        if debug:
+            raise
+        terminal.err.write(error_text(_internal(exc), typed, terminal.err.palette))
+        return 3
+    return _delivered(terminal, code)
+
+
+def _internal(exc: Exception) -> ExecutionerError:
+    error = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
+    error.details = ("Running jobs were ended. Please report this with the output of --debug.",)
+    return error
+
+
+def _delivered(terminal: Terminal, code: int) -> int:
+    """The exit code, or 3 where what was asked for could not be printed (a full disk, say)."""
+    failure = terminal.out.failure
+    if failure is None or isinstance(failure, BrokenPipeError) or code:
+        return code
+    terminal.err.write(f"Error: The output cannot be written: {failure.strerror} (stdout)\n")
+    return 3
+
+
+def main_script() -> NoReturn:
+    """The installed command."""
+    open_missing_streams()
+    # a parent that ignores SIGCHLD would hide from us how jobs end
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    code = main(sys.argv[1:], sys.orig_argv)
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main_script()

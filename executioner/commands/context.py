@@ -1,0 +1,129 @@
+"""What every command needs to know of its caller: folder, environment, streams, program."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from executioner.errors import UsageError
+from executioner.render.command import Invocation
+from executioner.render.text import shown_path
+from executioner.terminal import Terminal
+
+
+class Options(NamedTuple):
+    """The command line, parsed and checked in itself."""
+
+    config: str | None = None
+    db: str | None = None
+    dry_run: bool = False
+    skip: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+    continue_on_error: bool = False
+    parallel: bool = False
+    workers: int | None = None
+    sequential: bool = False
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+class Context(NamedTuple):
+    """The caller. ``environment`` is as given, before Python changed its own."""
+
+    terminal: Terminal
+    environment: Mapping[bytes, bytes]
+    cwd: str
+    program: Sequence[str]
+    options: Options
+
+
+def current_folder() -> str:
+    """The current folder as the shell names it, so that printed paths look familiar.
+
+    Raises:
+        UsageError: it was removed.
+    """
+    try:
+        actual = os.getcwd()
+    except FileNotFoundError as exc:
+        raise UsageError("The current folder no longer exists", "cd to another one first") from exc
+    named = os.environ.get("PWD", "")
+    if os.path.isabs(named) and ".." not in named.split("/"):
+        try:
+            if os.path.samefile(named, actual):
+                return os.path.normpath(named)
+        except OSError:
+            pass
+    return actual
+
+
+def program_words(orig_argv: Sequence[str], arguments: int, search_path: str) -> list[str]:
+    """The program as it was called, for commands to be typed next.
+
+    A script is shown by its bare name where the shell would find that very file, and
+    without its interpreter where its first line names that very one.
+    """
+    words = list(orig_argv[: len(orig_argv) - arguments])
+    if len(words) != 2 or words[1].startswith("-"):
+        return words
+    interpreter, script = words
+    if not os.access(script, os.X_OK):
+        return words
+    name = os.path.basename(script)
+    for folder in search_path.split(os.pathsep):
+        candidate = os.path.join(folder, name)
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            if os.path.samefile(candidate, script):
+                return [name]
+            break
+    try:
+        with open(script, "rb") as file:
+            first = file.readline(4096).rstrip()
+    except OSError:
+        return words
+    return [script] if first == b"#!" + os.fsencode(interpreter) else words
+
+
+def default_history_path() -> str:
+    """Where the history is kept when nobody says otherwise (XDG Base Directory Specification)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):
+        state = os.path.expanduser("~/.local/state")
+    return os.path.join(state, "executioner", "history.db")
+
+
+def history_path(context: Context, configured: str | None) -> str:
+    """The history in use: ``--db``, ``$EXECUTIONER_DB``, the config's, or the state folder's."""
+    chosen = context.options.db or os.environ.get("EXECUTIONER_DB") or configured or default_history_path()
+    return os.path.realpath(os.path.join(context.cwd, chosen))
+
+
+def invocation(context: Context, config: str | None, history: str) -> Invocation:
+    """How to print commands that go on from here."""
+    options = context.options
+    default = history == os.path.realpath(default_history_path())
+    return Invocation(
+        program=context.program,
+        directory=None if context.terminal.anybody else context.cwd,
+        config=config,
+        db=None if default else shown_path(history, context.cwd),
+        flags=_run_flags(options),
+    )
+
+
+def _run_flags(options: Options) -> list[str]:
+    """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
+    from executioner.environ import looks_secret
+
+    flags: list[str] = []
+    for name, value in options.env.items():
+        flags += ["--env", f"{name}=${{{name}}}" if looks_secret(name) else f"{name}={value}"]
+    if options.workers is not None:
+        flags += ["--workers", str(options.workers)]
+    elif options.parallel:
+        flags.append("--parallel")
+    elif options.sequential:
+        flags.append("--sequential")
+    if options.continue_on_error:
+        flags.append("--continue-on-error")
+    return flags

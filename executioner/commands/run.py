@@ -1,0 +1,399 @@
+"""``-c FILE``: run a workflow, or show with ``--dry-run`` what that would do."""
+
+import contextlib
+import json
+import os
+import pwd
+from collections.abc import Mapping, Sequence
+from time import monotonic, time
+from typing import NamedTuple
+
+from executioner import __version__, environ, joblog
+from executioner.checks import CheckRunner
+from executioner.commands.context import Context, Options, history_path, invocation
+from executioner.commands.workflow import load
+from executioner.definition import definer
+from executioner.errors import HistoryError, RunRefusedError, UsageError
+from executioner.history.files import identify, make_folder
+from executioner.history.lock import this_process
+from executioner.history.store import ActiveRun, HistoryWriter, NewJob, NewRun, RunEnd
+from executioner.listeners import Reporter, RunLog, Tally
+from executioner.model import FAILURES, Job, JobStatus, NextStep, Workflow
+from executioner.plan import Agenda, Plan, Preferences, make_plan
+from executioner.process import Launcher
+from executioner.render.command import Invocation
+from executioner.render.progress import started_line
+from executioner.render.error import error_text
+from executioner.render.summary import RunReport, summary_text
+from executioner.render.text import count, local_time, safe
+from executioner.scheduler import Conditions, Outcome, Scheduler
+from executioner.signals import signal_queue
+from executioner.terminal import Stream
+from executioner.verdict import exit_code, failure_summary, run_status, verdict
+
+
+def run(context: Context) -> int:
+    """Run the workflow of ``--config``; returns the exit code.
+
+    Raises:
+        ExecutionerError: nothing was run.
+    """
+    workflow = load(context)
+    plan = make_plan(workflow, _preferences(context, workflow), os.cpu_count() or 1)
+    history = history_path(context, workflow.history_db)
+    typed = invocation(context, context.options.config, history)
+    if context.options.dry_run:
+        return _preview(context, plan, history, typed)
+    writer = HistoryWriter(history)
+    try:
+        return _Run(context, plan, writer, typed).execute()
+    finally:
+        writer.close()
+
+
+def _preferences(context: Context, workflow: Workflow) -> Preferences:
+    options = context.options
+    known = {job.id for job in workflow.jobs}
+    unknown = [name for name in options.skip if name not in known]
+    if unknown:
+        raise UsageError(
+            f"--skip: no job {', '.join(map(json.dumps, unknown))}",
+            str(options.config),
+            details=_near_misses(unknown, known),
+            assurance="Nothing was run.",
+        )
+    return Preferences(
+        frozenset(options.skip),
+        options.workers,
+        options.parallel,
+        options.sequential,
+        options.continue_on_error,
+    )
+
+
+def _near_misses(unknown: Sequence[str], known: set[str]) -> list[str]:
+    import difflib
+
+    found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
+    return [f'did you mean "{near[0]}"?' for _, near in found if near]
+
+
+def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
+    """Show the plan; starts and writes nothing, and refuses what a run would refuse."""
+    from executioner.render.dryrun import plan_lines, plan_object
+
+    identify(history)
+    _check_log_dir(plan.workflow)
+    out = context.terminal.out
+    durations: dict[str, list[float]] = {}
+    if context.options.json:
+        out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
+        return 0
+    lines: list[str] = []
+    verbose = context.options.verbose
+    for line in plan_lines(plan, durations, typed, out.palette, context.cwd, verbose=verbose):
+        lines.append(line)
+        if len(lines) == 1000:
+            out.write("\n".join(lines) + "\n")
+            lines.clear()
+    out.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _check_log_dir(workflow: Workflow) -> None:
+    """Refuse a log folder that cannot be written, without making it."""
+    folder = workflow.log_dir
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise _log_dir_error(workflow, f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _log_dir_error(workflow, f"{folder} is not writable")
+
+
+def _log_dir_error(workflow: Workflow, why: str) -> UsageError:
+    return UsageError(
+        f"The logs cannot be written: {why}",
+        workflow.config_path,
+        steps=(),
+        assurance='Nothing was run. Set "log_dir" in the config to a folder that can be written.',
+    )
+
+
+class _Log(NamedTuple):
+    fd: int
+    path: str
+
+
+class _Run:
+    """One run from its row in the history to its summary."""
+
+    def __init__(self, context: Context, plan: Plan, writer: HistoryWriter, typed: Invocation) -> None:
+        self._context = context
+        self._options = context.options
+        self._terminal = context.terminal
+        self._plan = plan
+        self._workflow = plan.workflow
+        self._writer = writer
+        self._typed = typed
+        self._started_at = time()
+        self._started_mono = monotonic()
+        self._log = _Log(-1, "")
+
+    def execute(self) -> int:
+        """Create the run, execute its plan, record its end and show the summary."""
+        workflow = self._workflow
+        _check_log_dir(workflow)
+        agenda = Agenda(self._plan, self._durations_s())
+        identity = self._writer.identity()
+        with signal_queue() as signals:
+            run_id = self._create(identity)
+            log = RunLog(self._log.fd)
+            tally = Tally(self._plan.graph.index)
+            progress = self._progress_stream()
+            reporter = Reporter(
+                tally, len(workflow.jobs), log, progress, self._terminal.err, verbose=self._options.verbose
+            )
+            self._announce(run_id, log)
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            scheduler = Scheduler(
+                self._plan,
+                agenda,
+                self._conditions(run_id, identity),
+                self._writer,
+                reporter.hear,
+                Launcher(null),
+                CheckRunner(workflow.plugins),
+                signals,
+            )
+            try:
+                outcome = scheduler.run()
+            except BaseException:
+                scheduler.kill_all()
+                raise
+            finally:
+                os.chdir(self._context.cwd)
+                os.close(null)
+            return self._finish(outcome, tally, log)
+
+    def _durations_s(self) -> Mapping[str, Sequence[float]]:
+        if self._plan.workers == 1:
+            return {}
+        return self._writer.durations_s(self._workflow.name)
+
+    # --- the beginning --------------------------------------------------------------------
+
+    def _create(self, identity: Mapping[str, bytes]) -> int:
+        workflow, options = self._workflow, self._options
+        new = NewRun(
+            config_path=workflow.config_path,
+            config_hash=workflow.config_hash,
+            application_name=workflow.name,
+            working_dir=workflow.working_dir,
+            total_jobs=len(workflow.jobs),
+            started_at=self._started_at,
+            user=_user(),
+            host=os.uname().nodename,
+            process=this_process(),
+            options=_stored_options(options),
+            version=__version__,
+        )
+        definition = definer(workflow.env, identity["key"])
+        jobs = (
+            NewJob(job.id, position, job.description, job.command, definition(job))
+            for position, job in enumerate(workflow.jobs)
+        )
+        try:
+            return self._writer.create_run(new, jobs, self._open_log, self._check_active_runs)
+        except BaseException:
+            if self._log.fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._log.path)
+            raise
+
+    def _check_active_runs(self) -> None:
+        """Refuse or warn where the config is already being run."""
+        active = self._writer.active_runs(self._workflow.config_path)
+        limit = self._workflow.max_active_runs
+        if active and limit is not None and len(active) >= limit:
+            runs = count(len(active), "run")
+            raise RunRefusedError(
+                f"{runs} of this config {'is' if len(active) == 1 else 'are'} active, max_active_runs is {limit}",
+                self._workflow.name,
+                details=[_active_line(one) for one in active],
+                steps=[NextStep("To watch:", ("--show-run", str(active[-1].run_id)))],
+                assurance="Nothing was run.",
+            )
+        for one in active:
+            text = f"this config is already being run: {_active_line(one)}"
+            self._terminal.err.write(f"{self._terminal.err.palette.paint('33', 'Warning:')} {safe(text)}\n")
+
+    def _open_log(self, run_id: int) -> str:
+        """Create the run's main log; a folder that is missing is made."""
+        workflow = self._workflow
+        stem = f"executioner.{joblog.file_word(workflow.name)}.run-{run_id}"
+        try:
+            make_folder(workflow.log_dir)
+            self._log = _Log(*joblog.create(workflow.log_dir, stem))
+        except OSError as exc:
+            raise _log_dir_error(workflow, f"{exc.strerror}: {exc.filename}") from exc
+        return self._log.path
+
+    def _progress_stream(self) -> Stream | None:
+        if self._options.quiet:
+            return None
+        return self._terminal.err if self._options.json else self._terminal.out
+
+    def _announce(self, run_id: int, log: RunLog) -> None:
+        workflow = self._workflow
+        line = started_line(run_id, workflow.name, len(workflow.jobs), self._plan.workers)
+        log.write(self._started_at, line)
+        log.write(self._started_at, f"Config: {safe(workflow.config_path)}")
+        log.write(self._started_at, f"History: {safe(self._writer.path)}")
+        stream = self._progress_stream()
+        if stream is not None:
+            stream.write(f"{local_time(self._started_at)[11:]} {line}\n")
+
+    def _conditions(self, run_id: int, identity: Mapping[str, bytes]) -> Conditions:
+        workflow, process = self._workflow, this_process()
+        token = f"{identity['id'].decode('ascii')}-{run_id}-{process.pid}-{process.start_ticks or 0}"
+        inherited = environ.base_environment(self._context.environment, workflow.inherit_shell_env)
+        own = {
+            b"EXECUTIONER_RUN_ID": str(run_id).encode(),
+            b"EXECUTIONER_DB": os.fsencode(self._writer.path),
+        }
+        outer = self._context.environment.get(b"EXECUTIONER_TRACE")
+        if outer:
+            own[b"EXECUTIONER_TRACE"] = outer
+        shared = environ.layered(inherited, workflow.env, {}, self._options.env) | own
+
+        def environment(job: Job) -> dict[bytes, bytes]:
+            if not job.env:
+                return shared.copy()
+            return environ.layered(inherited, workflow.env, job.env, self._options.env) | own
+
+        return Conditions(
+            run_id=run_id,
+            token=token,
+            log_dir=workflow.log_dir,
+            log_stem=f"executioner.{joblog.file_word(workflow.name)}",
+            kill_grace_s=workflow.kill_grace_s,
+            environment=environment,
+            words=None if workflow.allow_shell else _words,
+        )
+
+    # --- the end --------------------------------------------------------------------------
+
+    def _finish(self, outcome: Outcome, tally: Tally, log: RunLog) -> int:
+        tally.outcomes.sort()
+        stopped = outcome.cause is not None or outcome.history_error is not None
+        status = run_status(tally.outcomes, stopped=stopped)
+        end = RunEnd(
+            status,
+            3 if outcome.history_error else exit_code(status, outcome.signal),
+            time(),
+            monotonic() - self._started_mono,
+            tally.completed,
+            tally.count(*FAILURES),
+            tally.count(JobStatus.SKIPPED),
+            failure_summary(tally.outcomes, outcome.cause),
+        )
+        error = self._record(end, outcome.history_error)
+        code = 3 if error else end.exit_code
+        log.write(end.ended_at, f"Run {self._writer.run_id} ended: {status}, exit code {code}")
+        self._summarise(end, outcome.cause, tally, error)
+        log.close()
+        return code
+
+    def _record(self, end: RunEnd, error: HistoryError | None) -> HistoryError | None:
+        """Write the run's end, or put what cannot be written beside the logs."""
+        if error is None:
+            try:
+                self._writer.finish_run(end)
+            except HistoryError as exc:
+                error = exc
+            else:
+                return None
+        workflow, run_id = self._workflow, self._writer.run_id
+        path = f"{workflow.log_dir}/executioner.{joblog.file_word(workflow.name)}.run-{run_id}.spool.json"
+        try:
+            self._writer.spool(path, error.what, end)
+        except OSError as exc:
+            details = [f"Its results could not be kept in {path} either: {exc.strerror}"]
+        else:
+            details = [f"Its results are kept in {path}"]
+        return HistoryError(f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=details)
+
+    def _summarise(self, end: RunEnd, cause: str | None, tally: Tally, error: HistoryError | None) -> None:
+        options, terminal = self._options, self._terminal
+        good = end.exit_code == 0 and error is None
+        if good and options.quiet:
+            self._print_object()
+            return
+        report = RunReport(
+            self._workflow.name,
+            self._writer.run_id,
+            end.status,
+            cause,
+            self._started_at,
+            end.ended_at,
+            end.duration_s,
+            self._writer.path,
+            len(self._workflow.jobs),
+            tally.completed,
+            tally.outcomes,
+        )
+        stream = terminal.err if options.json or options.quiet else terminal.out
+        screen = summary_text(report, self._typed, stream.palette, self._context.cwd, terminal.width())
+        complaint = "" if good else self._complaint(report, error)
+        if stream is terminal.err:  # what to type next stands last
+            stream.write(f"{complaint}\n{screen}")
+            self._print_object()
+        else:
+            stream.write(f"\n{screen}")
+            if error is not None or not terminal.same():
+                terminal.err.write(complaint)
+
+    def _complaint(self, report: RunReport, error: HistoryError | None) -> str:
+        palette = self._terminal.err.palette
+        if error is not None:
+            return error_text(error, self._typed, palette)
+        name = safe(report.application_name)
+        line = verdict(report.run_id, name, report.status, report.outcomes, report.cause)
+        return f"{palette.paint('31', 'Error:')} {line}\n"
+
+    def _print_object(self) -> None:
+        if self._options.json:
+            self._terminal.out.write(json.dumps(self._writer.run_object(), indent=2) + "\n")
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return os.environ.get("USER") or str(os.getuid())
+
+
+def _words(job: Job, environment: Mapping[bytes, bytes]) -> list[bytes]:
+    import shlex
+
+    return environ.interpolate_words(shlex.split(job.command), environment)
+
+
+def _active_line(run: ActiveRun) -> str:
+    return f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})"
+
+
+def _stored_options(options: Options) -> dict[str, object]:
+    """The flags used, as the history keeps them; of secret-named variables only the names."""
+    secret = sorted(name for name in options.env if environ.looks_secret(name))
+    flags: dict[str, object] = {
+        "skip": list(options.skip),
+        "env": {name: value for name, value in options.env.items() if name not in secret},
+        "env_secret": secret,
+        "workers": options.workers,
+        "parallel": options.parallel,
+        "sequential": options.sequential,
+        "continue_on_error": options.continue_on_error,
+    }
+    return {name: value for name, value in flags.items() if value}

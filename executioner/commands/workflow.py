@@ -1,0 +1,67 @@
+"""Reading a config file and everything that its validation has to look at."""
+
+import os
+import stat
+
+from executioner.checks import plugin_checks
+from executioner.commands.context import Context
+from executioner.config import parse
+from executioner.errors import UsageError
+from executioner.model import NextStep, Workflow
+from executioner.render.text import count, safe, shown_path
+
+MOST_BYTES = 64 * 1024 * 1024
+
+
+def load(context: Context) -> Workflow:
+    """The workflow of ``--config``.
+
+    Raises:
+        ConfigError: with all its problems.
+        UsageError: it cannot be read.
+    """
+    name = context.options.config
+    assert name is not None
+    path = os.path.join(context.cwd, name)
+    return parse(
+        _content(path, name),
+        path=os.path.normpath(path),
+        shown=name,
+        home=os.path.expanduser("~"),
+        is_folder=os.path.isdir,
+        plugin_checks=plugin_checks,
+        steps=[NextStep("To check again:", ("-c", name, "--validate"))],
+    )
+
+
+def _content(path: str, name: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
+    except OSError as exc:
+        raise _unreadable(name, exc.strerror or str(exc), missing=isinstance(exc, FileNotFoundError)) from exc
+    with open(fd, "rb", buffering=0) as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise _unreadable(name, f"it is {kind}")
+        if status.st_size > MOST_BYTES:
+            raise _unreadable(name, f"it is larger than {MOST_BYTES // 1024 // 1024} MiB")
+        try:
+            return file.readall()
+        except OSError as exc:
+            raise _unreadable(name, exc.strerror or str(exc)) from exc
+
+
+def _unreadable(name: str, why: str, *, missing: bool = False) -> UsageError:
+    steps = [NextStep("To start with a small example:", ("--simple-config",))] if missing else []
+    return UsageError(f"The config cannot be read: {why}", name, steps=steps, assurance="Nothing was run.")
+
+
+def validate(context: Context) -> int:
+    """``--validate``: say that the config is fine, or raise with all that is not."""
+    workflow = load(context)
+    terminal = context.terminal
+    jobs = count(len(workflow.jobs), "job")
+    shown = shown_path(workflow.config_path, context.cwd)
+    terminal.out.write(f"{terminal.out.palette.good} {safe(shown)}: {safe(workflow.name)}, {jobs}, no problems\n")
+    return 0

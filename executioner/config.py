@@ -1,0 +1,249 @@
+"""From the bytes of a config file to a ``Workflow``, or to all that is wrong with it.
+
+``parse`` is pure: what it must know about the machine (the home folder, which folders
+exist, what checks a plugin adds) comes in as arguments.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from os.path import basename, dirname, isabs, join, normpath, splitext
+from typing import TYPE_CHECKING, cast
+
+from executioner.config_jobs import (
+    BUILT_IN_CHECKS,
+    CommandJudge,
+    Defaults,
+    JobReader,
+    default_retry,
+    report_circle,
+    variables,
+)
+from executioner.config_json import read
+from executioner.config_keys import APPLICATION, split_addresses
+from executioner.config_problems import MOST_PROBLEMS, Problems, quoted
+from executioner.errors import ConfigError, Problem
+from executioner.model import NextStep, Notification, Plugin, Workflow
+
+if TYPE_CHECKING:
+    from executioner.config_samples import SAMPLE_CONFIG as SAMPLE_CONFIG
+    from executioner.config_samples import SIMPLE_CONFIG as SIMPLE_CONFIG
+else:
+
+    def __getattr__(name: str) -> str:
+        # The samples are printed rarely, and otherwise not worth loading.
+        if name in ("SAMPLE_CONFIG", "SIMPLE_CONFIG"):
+            from executioner import config_samples
+
+            return getattr(config_samples, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+PluginChecks = Callable[[Plugin], frozenset[str] | str]
+
+
+def parse(
+    data: bytes,
+    *,
+    path: str,
+    shown: str,
+    home: str,
+    is_folder: Callable[[str], bool],
+    plugin_checks: PluginChecks,
+    steps: Sequence[NextStep] = (),
+) -> Workflow:
+    """The workflow that ``data``, the content of the file ``path``, describes.
+
+    ``path`` is absolute; ``shown`` is how the user wrote it. ``plugin_checks`` returns the
+    names of the checks that a plugin adds, or why it cannot be used. Raises ConfigError
+    with all problems, and with ``steps`` as what to type next.
+    """
+    problems = Problems()
+    values = read(data, problems)
+    if values is None:
+        raise _error(shown, problems, steps)
+    workflow = _Reader(path, home, is_folder, problems).workflow(values, plugin_checks, data)
+    if problems.total:
+        raise _error(shown, problems, steps)
+    return workflow
+
+
+def _error(shown: str, problems: Problems, steps: Sequence[NextStep]) -> ConfigError:
+    """The error for all problems; those beyond the first hundred are only counted."""
+    more = problems.total - len(problems.kept)
+    if not more:
+        return ConfigError(shown, problems.kept, steps)
+    last = Problem("", f"... and {more:,} more problem{'' if more == 1 else 's'}")
+    error = ConfigError(shown, [*problems.kept, last], steps)
+    # ConfigError counts the problems that it is given.
+    error.what = error.what.replace(str(MOST_PROBLEMS + 1), f"{problems.total:,}", 1)
+    error.args = (error.what,)
+    return error
+
+
+class _Reader:
+    """The application's keys, one after the other."""
+
+    __slots__ = ("_config_dir", "_exists", "_home", "_is_folder", "_missing", "_path", "_problems")
+
+    def __init__(self, path: str, home: str, is_folder: Callable[[str], bool], problems: Problems) -> None:
+        self._path = path
+        self._config_dir = dirname(path)
+        self._home = home
+        self._is_folder = is_folder
+        self._problems = problems
+        self._exists: dict[str, bool] = {}
+        #: The application's working_dir, if it does not exist: jobs below it are not reported too.
+        self._missing: str | None = None
+
+    def workflow(self, written: dict[str, object], plugin_checks: PluginChecks, data: bytes) -> Workflow:
+        """Everything that the config says; meaningless if problems were added."""
+        values = APPLICATION.usable(written, "", self._problems)
+        working_dir = self._application_folder(values)
+        env = variables(values.get("env_variables"))
+        is_sound = report_circle(env, {}, "env_variables", self._problems)
+        plugins = self._plugins(values)
+        whitelist = self._whitelist(values)
+        allow_shell = values.get("allow_shell", True) is not False
+        defaults = Defaults(
+            timeout_s=_seconds(values.get("default_timeout", APPLICATION.keys["default_timeout"].default)),
+            retry=default_retry(values),
+            working_dir=working_dir,
+            env=env if is_sound else {},
+            plugin_checks=self._plugin_checks(plugins, plugin_checks),
+            judge=None if allow_shell else _judge(whitelist),
+        )
+        log_dir = self._absolute(cast("str", values.get("log_dir", "logs")), working_dir)
+        history = cast("str | None", values.get("history_db"))
+        inherit = values.get("inherit_shell_env", True)
+        name = self._name(values)
+        jobs = JobReader(defaults, self._job_folder_finder(working_dir), self._problems).read(
+            cast("list[object]", values.get("jobs", []))
+        )
+        from hashlib import sha256
+
+        return Workflow(
+            name=name,
+            config_path=self._path,
+            config_hash=sha256(data).hexdigest(),
+            working_dir=working_dir,
+            log_dir=log_dir,
+            history_db=None if history is None else self._absolute(history, self._config_dir),
+            parallel=values.get("parallel") is True,
+            max_workers=_integer(values.get("max_workers")),
+            max_active_runs=_integer(values.get("max_active_runs")),
+            continue_on_error=values.get("continue_on_error") is True,
+            kill_grace_s=float(
+                cast("float", values.get("kill_grace", APPLICATION.keys["kill_grace"].default))
+            ),
+            env=env,
+            inherit_shell_env=tuple(inherit) if isinstance(inherit, list) else cast("bool | str", inherit),
+            allow_shell=allow_shell,
+            command_whitelist=whitelist,
+            plugins=tuple(plugin for plugin, _ in plugins),
+            notification=_notification(values),
+            jobs=jobs,
+        )
+
+    def _name(self, values: Mapping[str, object]) -> str:
+        name = values.get("application_name")
+        alias = values.get("name")
+        if name is not None and alias is not None and name != alias:
+            self._problems.add("name", f"differs from application_name, {quoted(str(name))}")
+        stem = splitext(basename(self._path))[0]
+        # A file name need not be UTF-8, a name in the history must be.
+        return str(name or alias or stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+    def _absolute(self, path: str, start: str) -> str:
+        """A path of the config, ``~`` expanded and relative to ``start``, without ``..``."""
+        if path == "~" or path.startswith("~/"):
+            path = self._home + path[1:]
+        return normpath(path if isabs(path) else join(start, path))
+
+    def _application_folder(self, values: Mapping[str, object]) -> str:
+        if "working_dir" not in values:
+            return self._config_dir
+        folder = self._absolute(cast("str", values["working_dir"]), self._config_dir)
+        if not self._check_folder(folder, "working_dir"):
+            self._missing = folder
+        return folder
+
+    def _job_folder_finder(self, start: str) -> Callable[[str, str], str]:
+        def find(path: str, place: str) -> str:
+            folder = self._absolute(path, start)
+            if self._missing is None or not f"{folder}/".startswith(f"{self._missing}/"):
+                self._check_folder(folder, place)
+            return folder
+
+        return find
+
+    def _check_folder(self, folder: str, place: str) -> bool:
+        if folder not in self._exists:
+            self._exists[folder] = self._is_folder(folder)
+        if not self._exists[folder]:
+            self._problems.add(place, f"no folder {quoted(folder)}")
+        return self._exists[folder]
+
+    def _plugins(self, values: Mapping[str, object]) -> list[tuple[Plugin, str]]:
+        """The plugins, each with its place."""
+        found: list[tuple[Plugin, str]] = []
+        for at, item in enumerate(cast("list[object]", values.get("dependency_plugins", []))):
+            entry = item if isinstance(item, dict) else {"path": item}
+            path = self._absolute(str(entry["path"]), self._config_dir)
+            name = str(entry.get("name") or splitext(basename(path))[0])
+            found.append((Plugin(name, path), f"dependency_plugins[{at}]"))
+        return found
+
+    def _plugin_checks(
+        self, plugins: list[tuple[Plugin, str]], plugin_checks: PluginChecks
+    ) -> frozenset[str] | None:
+        """The names of all checks that plugins add; None if a plugin could not tell."""
+        owners: dict[str, str] = dict.fromkeys(BUILT_IN_CHECKS, "built in")
+        is_complete = True
+        for plugin, place in plugins:
+            names = plugin_checks(plugin)
+            if isinstance(names, str):
+                self._problems.add(place, names)
+                is_complete = False
+                continue
+            for name in sorted(names):
+                if name in owners:
+                    self._problems.add(place, f"check {quoted(name)} is already {owners[name]}")
+                owners.setdefault(name, f"added by {place}")
+        return frozenset(owners) - frozenset(BUILT_IN_CHECKS) if is_complete else None
+
+    def _whitelist(self, values: Mapping[str, object]) -> frozenset[str] | None:
+        names = cast("list[str] | None", values.get("command_whitelist"))
+        if names is None:
+            return None
+        if values.get("allow_shell", True) is not False:
+            self._problems.add("command_whitelist", "works only with allow_shell: false")
+        return frozenset(names)
+
+
+def _judge(whitelist: frozenset[str] | None) -> CommandJudge:
+    from executioner.config_commands import problem
+
+    return lambda command: problem(command, whitelist)
+
+
+def _integer(value: object) -> int | None:
+    return None if value is None else int(cast("float", value))
+
+
+def _seconds(value: object) -> float | None:
+    return None if value is None else float(cast("float", value))
+
+
+def _notification(values: Mapping[str, object]) -> Notification:
+    addresses = values.get("email_address", [])
+    if isinstance(addresses, str):
+        addresses = split_addresses(addresses)
+    return Notification(
+        addresses=tuple(dict.fromkeys(cast("list[str]", addresses))),
+        on_success=values.get("email_on_success") is True,
+        on_failure=values.get("email_on_failure", True) is True,
+        server=cast("str | None", values.get("smtp_server")),
+        port=_integer(values.get("smtp_port")),
+        user=cast("str | None", values.get("smtp_user")),
+        password=cast("str | None", values.get("smtp_password")),
+        tls=cast("str", values.get("smtp_tls", "starttls")),
+    )

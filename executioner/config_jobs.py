@@ -1,0 +1,275 @@
+"""The jobs of a config: from checked JSON values to ``Job`` records.
+
+Made for 100,000 jobs: one pass, equal retry policies and empty mappings are shared, and
+the messages' texts are made only where something is wrong.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, cast
+
+from executioner.config_keys import APPLICATION, JOB
+from executioner.config_objects import is_variable_comment, variable_text
+from executioner.config_problems import BROKEN, Problems, child, is_comment, mismatch, quoted
+from executioner.environ import filled, find_circle
+from executioner.errors import UsageError
+from executioner.graph import find_cycles
+from executioner.model import FAILURES, Check, Job, JobStatus, RetryPolicy
+
+#: The checks that need no plugin, with their one parameter.
+BUILT_IN_CHECKS: Mapping[str, str] = {
+    "check_file_exists": "path",
+    "check_no_ora_errors": "log_file",
+    "check_no_ora_or_sp2_errors": "log_file",
+}
+
+_RETRY_KEYS = frozenset(
+    {
+        "max_retries",
+        "retry_delay",
+        "retry_backoff",
+        "retry_jitter",
+        "max_retry_time",
+        "retry_on_status",
+        "retry_on_exit_codes",
+    }
+)
+#: More names of a cycle than this are cut out of its middle.
+_MOST_NAMED = 8
+_NO_VARIABLES: Mapping[str, str] = {}
+
+#: Judges a command that runs without a shell: a message, or None.
+CommandJudge = Callable[[str], str | None]
+
+
+class Defaults(NamedTuple):
+    """What the application's keys say about all its jobs."""
+
+    timeout_s: float | None
+    retry: RetryPolicy
+    working_dir: str
+    env: Mapping[str, str]
+    #: The check names of all plugins; None when a plugin is broken, so that its checks are unknown.
+    plugin_checks: frozenset[str] | None
+    #: None where commands are for a shell, which judges them itself.
+    judge: CommandJudge | None
+
+
+#: Finds the absolute path of a job's working_dir, given the place for problems.
+FolderFinder = Callable[[str, str], str]
+
+
+def default_retry(values: Mapping[str, object]) -> RetryPolicy:
+    """The policy of the application's ``default_*`` keys."""
+    defaults = {key.name: key.default for key in APPLICATION.keys.values()}
+    prefix = len("default_")
+    named = {
+        name[prefix:]: values.get(name, defaults[name])
+        for name in defaults
+        if name.startswith("default_") and name[prefix:] in _RETRY_KEYS
+    }
+    return _retry(named, RetryPolicy())
+
+
+def _retry(values: Mapping[str, object], base: RetryPolicy) -> RetryPolicy:
+    """``base`` with what the keys of one job say."""
+    max_retries = cast("float", values.get("max_retries", base.max_retries))
+    statuses = cast("list[str] | None", values.get("retry_on_status"))
+    codes = cast("list[float] | None", values.get("retry_on_exit_codes"))
+    return RetryPolicy(
+        max_retries=int(max_retries),
+        delay_s=_number(values.get("retry_delay", base.delay_s)),
+        backoff=_number(values.get("retry_backoff", base.backoff)),
+        jitter=_number(values.get("retry_jitter", base.jitter)),
+        max_time_s=_seconds(values.get("max_retry_time", base.max_time_s)),
+        on_status=base.on_status if statuses is None else _statuses(statuses),
+        on_exit_codes=base.on_exit_codes
+        if codes is None
+        else (frozenset(int(code) for code in codes) or None),
+    )
+
+
+def _number(value: object) -> float:
+    return float(cast("float", value))
+
+
+def _seconds(value: object) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _statuses(names: list[str]) -> frozenset[JobStatus]:
+    found = frozenset(JobStatus(name.upper()) for name in names)
+    return FAILURES if found == FAILURES else found
+
+
+def variables(values: object) -> Mapping[str, str]:
+    """Environment variables as text; ``values`` has been checked."""
+    if not values:
+        return _NO_VARIABLES
+    items = cast("dict[str, object]", values).items()
+    return {name: variable_text(value) for name, value in items if not is_variable_comment(name)}
+
+
+class JobReader:
+    """Turns the items of ``jobs`` into records, and collects what is wrong with them."""
+
+    __slots__ = ("_defaults", "_find_folder", "_known_checks", "_policies", "_positions", "_problems")
+
+    def __init__(self, defaults: Defaults, find_folder: FolderFinder, problems: Problems) -> None:
+        self._defaults = defaults
+        self._find_folder = find_folder
+        self._problems = problems
+        self._positions: dict[str, int] = {}
+        self._policies: dict[RetryPolicy, RetryPolicy] = {defaults.retry: defaults.retry}
+        self._known_checks = (*BUILT_IN_CHECKS, *sorted(defaults.plugin_checks or ()))
+
+    def read(self, items: list[object]) -> tuple[Job, ...]:
+        """All jobs. The list is emptied on the way, which keeps the peak of memory low.
+
+        Jobs that have problems may be missing or incomplete: use the result only if there
+        are none.
+        """
+        positions = self._positions
+        for at, item in enumerate(items):
+            if isinstance(item, dict) and isinstance(item.get("id"), str):
+                positions.setdefault(item["id"], at)
+        jobs: list[Job] = []
+        dependencies: list[list[int]] = []
+        for at, item in enumerate(items):
+            items[at] = None
+            place = f"jobs[{at}]"
+            values = JOB.usable(item, place, self._problems)
+            self._check_id(values, at)
+            names = self._dependencies(values, place)
+            dependencies.append([positions[name] for name in names])
+            if "id" in values and "command" in values:
+                jobs.append(self._job(values, names, place))
+        self._report_cycles(dependencies)
+        return tuple(jobs)
+
+    def _job(self, values: dict[str, object], names: tuple[str, ...], place: str) -> Job:
+        defaults = self._defaults
+        command = cast("str", values["command"])
+        if defaults.judge is not None:
+            message = defaults.judge(command)
+            if message is not None:
+                self._problems.add(f"{place}.command", message)
+        working_dir = defaults.working_dir
+        if "working_dir" in values:
+            working_dir = self._find_folder(cast("str", values["working_dir"]), f"{place}.working_dir")
+        has_timeout = "timeout" in values
+        return Job(
+            id=cast("str", values["id"]),
+            command=command,
+            description=cast("str", values.get("description", "")),
+            dependencies=names,
+            timeout_s=_seconds(values["timeout"]) if has_timeout else defaults.timeout_s,
+            timeout_is_default=not has_timeout,
+            env=self._variables(values["env_variables"], place)
+            if "env_variables" in values
+            else _NO_VARIABLES,
+            working_dir=working_dir,
+            retry=defaults.retry if _RETRY_KEYS.isdisjoint(values) else self._policy(values),
+            pre_checks=self._checks(values["pre_checks"], f"{place}.pre_checks")
+            if "pre_checks" in values
+            else (),
+            post_checks=self._checks(values["post_checks"], f"{place}.post_checks")
+            if "post_checks" in values
+            else (),
+        )
+
+    def _check_id(self, values: dict[str, object], at: int) -> None:
+        name = values.get("id")
+        if isinstance(name, str) and self._positions[name] != at:
+            first = self._positions[name]
+            self._problems.add(f"jobs[{at}].id", f"{quoted(name)} is already the id of jobs[{first}]")
+
+    def _dependencies(self, values: dict[str, object], place: str) -> tuple[str, ...]:
+        """The known dependencies, each once; unknown ones are problems."""
+        names = values.get("dependencies")
+        if not names:
+            return ()
+        names = cast("list[str]", names)
+        positions = self._positions
+        if any(name not in positions for name in names):
+            for at, name in enumerate(names):
+                if name not in positions:
+                    self._problems.add_misspelt(
+                        f"{place}.dependencies[{at}]", f"no job {quoted(name)}", name, positions
+                    )
+            names = [name for name in names if name in positions]
+        return tuple(dict.fromkeys(names))
+
+    def _policy(self, values: dict[str, object]) -> RetryPolicy:
+        policy = _retry(values, self._defaults.retry)
+        return self._policies.setdefault(policy, policy)
+
+    def _variables(self, values: object, place: str) -> Mapping[str, str]:
+        found = variables(values)
+        if any("${" in value for value in found.values()):
+            report_circle(self._defaults.env, found, f"{place}.env_variables", self._problems)
+        return found
+
+    def _checks(self, items: object, place: str) -> tuple[Check, ...]:
+        return tuple(
+            self._check(item, f"{place}[{at}]")
+            for at, item in enumerate(cast("list[dict[str, object]]", items))
+        )
+
+    def _check(self, item: dict[str, object], place: str) -> Check:
+        name = cast("str", item["name"])
+        written = cast("dict[str, object]", item.get("params", {}))
+        params = {key: value for key, value in written.items() if not is_comment(key)}
+        if name in BUILT_IN_CHECKS:
+            self._check_params(name, params, f"{place}.params")
+        elif self._defaults.plugin_checks is not None and name not in self._defaults.plugin_checks:
+            self._problems.add_misspelt(f"{place}.name", f"no check {quoted(name)}", name, self._known_checks)
+        return Check(name, params)
+
+    def _check_params(self, name: str, params: dict[str, object], place: str) -> None:
+        """A built-in check takes one parameter, a path."""
+        wanted = BUILT_IN_CHECKS[name]
+        if wanted not in params:
+            self._problems.add(place, f'"{wanted}" is missing')
+        for key, value in params.items():
+            if key != wanted:
+                self._problems.add_misspelt(child(place, key), f"unknown parameter of {name}", key, (wanted,))
+            elif value is not BROKEN and (not isinstance(value, str) or not value.strip()):
+                self._problems.add(child(place, key), mismatch("a path", value))
+
+    def _report_cycles(self, dependencies: list[list[int]]) -> None:
+        cycles = find_cycles(dependencies)
+        if not cycles:
+            return
+        names = {at: name for name, at in self._positions.items()}
+        for cycle in cycles:
+            self._problems.add("jobs", f"dependency cycle: {_arrows([names[at] for at in cycle])}")
+
+
+def _arrows(ids: list[str]) -> str:
+    """``a -> b -> a``; the middle of a long cycle is only counted."""
+    names = [name if name.isprintable() and len(name) <= 128 else quoted(name) for name in ids[:_MOST_NAMED]]
+    if len(ids) <= _MOST_NAMED:
+        return " -> ".join([*names, names[0]])
+    return f"{names[0]} -> {names[1]} -> ... ({len(ids) - 2:,} more) ... -> {names[0]}"
+
+
+def report_circle(
+    application: Mapping[str, str], job: Mapping[str, str], place: str, problems: Problems
+) -> bool:
+    """Add a problem if variables refer to each other, or grow too long by their references.
+
+    With variables of a job, those of the application must be known to be fine. Returns
+    whether all is well.
+    """
+    names = job or application
+    circle = find_circle(application, job, {}, names)
+    if circle is not None:
+        listed = " and ".join(filter(None, [", ".join(circle[:-1]), circle[-1]]))
+        problems.add(place, f"{listed} refer to each other")
+        return False
+    try:
+        filled(names, ({}, job, application), {})
+    except UsageError as error:
+        problems.add(place, error.what)
+        return False
+    return True

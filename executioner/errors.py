@@ -1,0 +1,73 @@
+"""The one base of all errors that a user is meant to read, and their exit codes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from executioner.model import NextStep
+
+
+class ExecutionerError(Exception):
+    """Something a user must read: what, where, details, and what to type next.
+
+    Shown by the command line as ``Error: WHAT (WHERE)``, the details indented, then
+    ``assurance`` and the next steps.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        what: str,
+        where: str = "",
+        *,
+        details: Sequence[str] = (),
+        steps: Sequence[NextStep] = (),
+        assurance: str = "",
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.details = tuple(details)
+        self.steps = tuple(steps)
+        self.assurance = assurance
+
+
+class UsageError(ExecutionerError):
+    """The command line asks for something that cannot be done."""
+
+
+class Problem(NamedTuple):
+    """One fault in a config: its place (``jobs[3].timeout``) and what is wrong there."""
+
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class ConfigError(ExecutionerError):
+    """A config that cannot be run, with every problem that was found in it."""
+
+    def __init__(self, path: str, problems: Sequence[Problem], steps: Sequence[NextStep] = ()) -> None:
+        count = len(problems)
+        super().__init__(
+            f"{count} problem{'' if count == 1 else 's'} in the config",
+            path,
+            details=[str(problem) for problem in problems],
+            steps=steps,
+            assurance="Nothing was run.",
+        )
+        self.problems = tuple(problems)
+
+
+class HistoryError(ExecutionerError):
+    """The history cannot be used: foreign, newer, corrupt, locked, not writable."""
+
+    exit_code = 3
+
+
+class RunRefusedError(ExecutionerError):
+    """The run may not start now, for example because too many are active."""
+
+    exit_code = 3

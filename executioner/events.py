@@ -1,0 +1,91 @@
+"""What the scheduler tells its listeners, in the order in which it happened.
+
+``at`` is wall clock time; durations were measured with the monotonic clock.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from executioner.model import Attempt, Job, JobStatus
+
+
+class AttemptStarting(NamedTuple):
+    """A job's command is about to be started; committed before it is."""
+
+    at: float
+    job: Job
+    number: int
+    of: int
+    log_path: str
+
+
+class AttemptFailed(NamedTuple):
+    """An attempt ended and will be followed by another after ``retry_in_s``."""
+
+    at: float
+    job: Job
+    attempts: Sequence[Attempt]
+    of: int
+    elapsed_s: float
+    retry_in_s: float
+
+
+class JobEnded(NamedTuple):
+    """A job has its final status.
+
+    ``started_at`` is None if it never came to a start; ``duration_s`` is first start to
+    last end, waits included; ``memory_mb`` and ``cpu_percent`` are None where unknown.
+    """
+
+    at: float
+    job: Job
+    status: JobStatus
+    reason: str | None
+    exit_code: int | None
+    started_at: float | None
+    duration_s: float | None
+    attempts: Sequence[Attempt]
+    of: int
+    memory_mb: float | None
+    cpu_percent: float | None
+    log_path: str | None
+
+
+class JobsSkipped(NamedTuple):
+    """Jobs that will not run in this run, all for the same reason."""
+
+    at: float
+    jobs: Sequence[Job]
+    reason: str
+
+
+class JobStillRunning(NamedTuple):
+    """A sign of life of a job that takes long."""
+
+    at: float
+    job: Job
+    number: int
+    of: int
+    elapsed_s: float
+
+
+class RunInterrupted(NamedTuple):
+    """A signal ends the run. ``grace_s`` 0 means that its jobs are killed at once."""
+
+    at: float
+    cause: str
+    running: int
+    grace_s: float
+    key: str
+
+
+class Warned(NamedTuple):
+    """Something that the user should know although the run goes on."""
+
+    at: float
+    text: str
+
+
+Event: TypeAlias = (
+    AttemptStarting | AttemptFailed | JobEnded | JobsSkipped | JobStillRunning | RunInterrupted | Warned
+)

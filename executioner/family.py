@@ -1,0 +1,139 @@
+"""Finding and ending every process of a job, also those that left its group and session.
+
+A process belongs to a job when it is in the session or group of the job's leader,
+descends from a member, carries the job's mark in its environment (``EXECUTIONER_TRACE``),
+or was left to us as its adopter while only that job ran.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+#: Boot time plus clock ticks: that far a process's stated start may lie before our clock's.
+_CLOCK_SLACK_S = 0.05
+
+
+class Process(NamedTuple):
+    """A living process. ``created_at`` tells it from a later one with the same pid."""
+
+    pid: int
+    created_at: float
+    parent: int
+    group: int
+    session: int
+    trace: str | None  # its EXECUTIONER_TRACE; None where it has none or may not be read
+
+
+ProcessTable: TypeAlias = list[Process]
+
+
+def process_table() -> ProcessTable:
+    """Every living process but ourselves; zombies are dead."""
+    import psutil
+
+    found = []
+    me = os.getpid()
+    for process in psutil.process_iter():
+        pid = process.pid
+        if pid == me:
+            continue
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            try:
+                trace = process.environ().get("EXECUTIONER_TRACE")
+            except (psutil.AccessDenied, OSError):
+                trace = None
+            found.append(
+                Process(pid, process.create_time(), process.ppid(), os.getpgid(pid), os.getsid(pid), trace)
+            )
+        except (psutil.Error, OSError):
+            continue  # it just ended
+    return found
+
+
+class Family:
+    """The processes of one started job.
+
+    Args:
+        leader: the pid that was spawned, leading a session of its own.
+        mark: the job's own entry of ``EXECUTIONER_TRACE``.
+        alone_since: when the job was started, if no other job has run meanwhile: processes
+            that the kernel handed over to us since then are then its own. Else None.
+    """
+
+    def __init__(self, leader: int, mark: str, alone_since: float | None) -> None:
+        self._leader = leader
+        self._mark = mark
+        self._alone_since = alone_since
+        self._known: set[tuple[int, float]] = set()
+        self.reaped = False
+
+    def leader_reaped(self) -> None:
+        """From now on the leader's pid may be given to a stranger: its group is not signalled."""
+        self.reaped = True
+
+    def send(self, number: int, table: ProcessTable) -> int:
+        """Send a signal to every member; returns how many the table holds.
+
+        A stopped process would see TERM only once it goes on: CONT follows it.
+        """
+        numbers = (number, signal.SIGCONT) if number == signal.SIGTERM else (number,)
+        members = self.members(table)
+        for one in numbers:
+            if not self.reaped:
+                _signal(os.killpg, self._leader, one)
+            for member in members:
+                _signal(os.kill, member.pid, one)
+        return len(members)
+
+    def members(self, table: ProcessTable) -> list[Process]:
+        """The members among the processes of a table."""
+        children: dict[int, list[Process]] = {}
+        for process in table:
+            children.setdefault(process.parent, []).append(process)
+        members = [process for process in table if self._owns(process)]
+        seen = {process.pid for process in members}
+        for member in members:  # grows while it is walked
+            for child in children.get(member.pid, ()):
+                if child.pid not in seen:
+                    seen.add(child.pid)
+                    members.append(child)
+        self._known.update((process.pid, process.created_at) for process in members)
+        return members
+
+    def _owns(self, process: Process) -> bool:
+        if process.pid == self._leader and self.reaped:
+            return False  # a stranger with its pid
+        if self._leader in (process.group, process.session):
+            return True
+        if (process.pid, process.created_at) in self._known:
+            return True
+        if process.trace is not None:
+            return self._mark in process.trace.split()
+        return (
+            self._alone_since is not None
+            and process.parent == os.getpid()
+            and process.created_at >= self._alone_since - _CLOCK_SLACK_S
+        )
+
+
+def adopt_orphans() -> bool:
+    """Ask the kernel to hand us the orphans among our descendants; False where it cannot.
+
+    prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
+    try:
+        import ctypes
+
+        return bool(ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError):
+        return False
+
+
+def _signal(send: Callable[[int, int], None], target: int, number: int) -> None:
+    try:
+        send(target, number)
+    except (ProcessLookupError, PermissionError):
+        return

@@ -1,0 +1,479 @@
+"""Writing the history: every SQL statement that changes it, and when what is durable.
+
+The rules (docs/history.md, docs/promises.md): a run and all its jobs appear in one
+transaction; RUNNING is committed before a process is started and a result before any
+dependent starts, one commit a tick of the scheduler; creating and finishing a run is
+synced to the disk (synchronous=FULL), what lies between is not (NORMAL): a power cut
+can only make a job run again.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from executioner.errors import ExecutionerError, HistoryError
+from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
+from executioner.history import files
+from executioner.history.lock import LockFile, ProcessIdentity, is_alive, is_held
+from executioner.history.read import run_object
+from executioner.history.times import from_utc_text, utc_text
+from executioner.model import Attempt, RunStatus
+
+BUSY_TIMEOUT_S = 30.0
+CHECKPOINT_BYTES = 64 * 1024 * 1024
+_COMMITS_BETWEEN_SIZE_CHECKS = 512
+_PROCESS_COLUMNS = "run_id, boot_id, pid, pid_start_ticks"
+
+_INSERT_RUN = """
+INSERT INTO run_metadata (config_path, config_hash, parent_run_id, root_run_id, total_jobs, completed_jobs,
+    failed_jobs, skipped_jobs, start_time, status, application_name, user, host, boot_id, pid,
+    pid_start_ticks, working_dir, options, executioner_version)
+VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_JOB = """
+INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
+    definition) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?)"""
+_FINISH = """
+UPDATE run_metadata SET status = ?, exit_code = ?, end_time = ?, duration_seconds = ?, completed_jobs = ?,
+    failed_jobs = ?, skipped_jobs = ?, failure_summary = ? WHERE run_id = ?"""
+_DEAD_RUN = """
+UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?,
+    completed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
+                      AND j.status = 'SUCCESS'),
+    failed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
+                   AND j.status IN ('FAILED', 'TIMEOUT', 'ERROR')),
+    skipped_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
+                    AND j.status IN ('SKIPPED', 'PENDING'))
+WHERE run_id = ? AND status = 'RUNNING'"""
+_DEAD_JOBS_RUNNING = """
+UPDATE job_history SET status = 'INTERRUPTED', reason = 'Its runner ended without recording a result'
+WHERE run_id = ? AND status = 'RUNNING'"""
+_DEAD_JOBS_PENDING = """
+UPDATE job_history SET status = 'SKIPPED', reason = 'run interrupted'
+WHERE run_id = ? AND status = 'PENDING'"""
+_DURATIONS = """
+SELECT id, duration_seconds FROM job_history
+WHERE run_id IN (SELECT run_id FROM run_metadata WHERE application_name = ? ORDER BY run_id DESC LIMIT ?)
+  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL"""
+
+
+class NewRun(NamedTuple):
+    """What is known of a run when it is created. ``options`` are the flags used, as JSON values."""
+
+    config_path: str
+    config_hash: str
+    application_name: str
+    working_dir: str
+    total_jobs: int
+    started_at: float
+    user: str
+    host: str
+    process: ProcessIdentity
+    options: Mapping[str, object]
+    version: str
+    parent_run_id: int | None = None
+    root_run_id: int | None = None
+
+
+class NewJob(NamedTuple):
+    """A job's row when its run is created."""
+
+    id: str
+    position: int
+    description: str
+    command: str
+    definition: str
+
+
+class RunEnd(NamedTuple):
+    """How a run ended."""
+
+    status: RunStatus
+    exit_code: int
+    ended_at: float
+    duration_s: float
+    completed: int
+    failed: int
+    skipped: int
+    failure_summary: str | None
+
+
+#: A job's id and the columns of its row that change.
+JobChange: TypeAlias = tuple[str, dict[str, object]]
+
+
+class ActiveRun(NamedTuple):
+    """A live run."""
+
+    run_id: int
+    user: str | None
+    host: str | None
+    pid: int | None
+    started_at: float
+
+
+class HistoryWriter:
+    """The one writing connection of a run. ``path`` must be absolute and real."""
+
+    def __init__(self, path: str) -> None:
+        """Open the history at ``path``, creating it where nothing is there.
+
+        Raises:
+            HistoryError: the file is foreign, newer, damaged or cannot be written.
+        """
+        kind = files.identify(path)
+        self.path = path
+        self.run_id = 0
+        self._changes: list[JobChange] = []
+        self._updates: dict[tuple[str, ...], str] = {}
+        self._commits = 0
+        with _explained(path):
+            files.make_folder(os.path.dirname(path))
+            mode, _ = files.modes(path)
+            self._lock = LockFile(path + ".lock", mode)
+            if kind is files.Kind.ABSENT:
+                with self._lock.guard():
+                    if files.identify(path) is files.Kind.ABSENT:
+                        _create(path, mode)
+            self._connection = _connect(path, self._lock)
+        self._execute = self._connection.cursor().execute
+
+    def identity(self) -> Mapping[str, bytes]:
+        """The database's own random values: ``id`` and ``key``."""
+        with _explained(self.path):
+            return dict(self._execute("SELECT name, value FROM database_identity"))
+
+    def active_runs(self, config_path: str) -> list[ActiveRun]:
+        """The live runs of a config, oldest first."""
+        query = f"""SELECT {_PROCESS_COLUMNS}, user, host, start_time FROM run_metadata
+                    WHERE status = 'RUNNING' AND config_path = ? ORDER BY run_id"""
+        with _explained(self.path):
+            rows = list(self._execute(query, (config_path,)))
+        return [
+            ActiveRun(row[0], row[4], row[5], row[2], from_utc_text(row[6]))
+            for row in rows
+            if self._lives(*row[:4])
+        ]
+
+    def durations_s(self, application_name: str, runs: int = 10) -> dict[str, list[float]]:
+        """How long each job took when it succeeded, in the application's last ``runs`` runs."""
+        found: dict[str, list[float]] = {}
+        with _explained(self.path):
+            for job, duration in self._execute(_DURATIONS, (application_name, runs)):
+                found.setdefault(job, []).append(duration)
+        return found
+
+    def create_run(
+        self, run: NewRun, jobs: Iterable[NewJob], open_log: Callable[[int], str], before: Callable[[], None]
+    ) -> int:
+        """Record a run with all its jobs as PENDING, in one durable transaction; returns its id.
+
+        ``before`` is called once the database is ours to write: it may refuse by raising.
+        ``open_log`` is given the id and returns the main log's path; if it raises, no
+        trace of the run is left.
+        """
+        with _explained(self.path):
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                before()
+                self._record_dead_runs()
+                run_id = self._insert_run(run)
+                if not self._lock.try_hold(run_id):
+                    raise HistoryError(f"Run {run_id} is held by another process", self._lock.path)
+                self._connection.executemany(
+                    _INSERT_JOB,
+                    ((run_id, *job[:4], run.application_name, job.definition) for job in jobs),
+                )
+                self._execute(
+                    "UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id)"
+                    " WHERE run_id = ?",
+                    (open_log(run_id), run_id),
+                )
+                self._execute("COMMIT")
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._execute("PRAGMA synchronous = NORMAL")
+            self._execute("PRAGMA busy_timeout = 0")
+        self.run_id = run_id
+        return run_id
+
+    def _insert_run(self, run: NewRun) -> int:
+        process = run.process
+        values = (
+            *(run.config_path, run.config_hash, run.parent_run_id, run.root_run_id, run.total_jobs),
+            *(utc_text(run.started_at), run.application_name, run.user, run.host),
+            *(process.boot_id, process.pid, process.start_ticks),
+            *(run.working_dir, json.dumps(run.options, sort_keys=True), run.version),
+        )
+        run_id = self._execute(_INSERT_RUN, values).lastrowid
+        assert run_id is not None
+        return run_id
+
+    def _record_dead_runs(self) -> None:
+        query = f"SELECT {_PROCESS_COLUMNS} FROM run_metadata WHERE status = 'RUNNING'"
+        for run_id, *process in self._execute(query).fetchall():
+            if not self._lives(run_id, *process):
+                self._execute(_DEAD_RUN, ("Its runner ended without recording a result", run_id))
+                self._execute(_DEAD_JOBS_RUNNING, (run_id,))
+                self._execute(_DEAD_JOBS_PENDING, (run_id,))
+
+    def _lives(self, run_id: int, boot_id: str | None, pid: int, ticks: int | None) -> bool:
+        """Whether a RUNNING run has its runner; a lock that cannot be read counts as held."""
+        held = is_held(self._lock.path, run_id)
+        return held is not False or is_alive(ProcessIdentity(boot_id, pid, ticks))
+
+    def note(self, event: Event) -> None:
+        """Take an event in, to be written by the next commit."""
+        self._changes.extend(_changes(event))
+
+    def commit(self) -> bool:
+        """Write what was noted; False if another process has the database just now.
+
+        Raises:
+            HistoryError: it cannot be written. What was noted is kept for ``unwritten``.
+        """
+        if not self._changes:
+            return True
+        return self._commit(None)
+
+    def _commit(self, end: RunEnd | None) -> bool:
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as exc:
+            if _is_busy(exc):
+                return False
+            raise _problem(self.path, exc) from exc
+        except sqlite3.Error as exc:
+            raise _problem(self.path, exc) from exc
+        try:
+            for job, columns in self._changes:
+                self._execute(self._update(tuple(columns)), (*columns.values(), self.run_id, job))
+            if end is not None:
+                self._execute(_FINISH, (*_run_columns(end).values(), self.run_id))
+            self._execute("COMMIT")
+        except sqlite3.Error as exc:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()
+            if _is_busy(exc):
+                return False
+            raise _problem(self.path, exc) from exc
+        self._changes.clear()
+        self._commits += 1
+        if self._commits % _COMMITS_BETWEEN_SIZE_CHECKS == 0:
+            self._keep_log_short()
+        return True
+
+    def finish_run(self, end: RunEnd) -> None:
+        """Record the run's end and all that was noted, durably.
+
+        Raises:
+            HistoryError: it cannot be written.
+        """
+        with _explained(self.path):
+            self._execute("PRAGMA synchronous = FULL")
+            self._execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+        if not self._commit(end):
+            raise HistoryError(f"The history was locked for {BUSY_TIMEOUT_S:.0f} s", self.path)
+
+    def run_object(self) -> dict[str, object] | None:
+        """The run as scripts read it (docs/history.md)."""
+        with _explained(self.path):
+            return run_object(self._connection, self.run_id)
+
+    def _update(self, columns: tuple[str, ...]) -> str:
+        statement = self._updates.get(columns)
+        if statement is None:
+            values = ", ".join(f"{name} = ?" for name in columns)
+            statement = f"UPDATE job_history SET {values} WHERE run_id = ? AND id = ?"
+            self._updates[columns] = statement
+        return statement
+
+    def spool(self, path: str, reason: str, end: RunEnd) -> None:
+        """Put what could not be recorded into a JSON file of its own, durably.
+
+        Raises:
+            OSError: that cannot be written either.
+        """
+        content = {
+            "executioner_spool": 1,
+            "history": self.path,
+            "run_id": self.run_id,
+            "reason": reason,
+            "run": _run_columns(end),
+            "jobs": [{"id": job, **columns} for job, columns in self._changes],
+        }
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file, and let go of the run's lock."""
+        with contextlib.suppress(sqlite3.Error, ExecutionerError), self._lock.guard():
+            self._connection.close()  # the last connection checkpoints
+        self._lock.close()
+
+    def _keep_log_short(self) -> None:
+        with contextlib.suppress(OSError, sqlite3.Error):
+            if os.stat(self.path + "-wal").st_size > CHECKPOINT_BYTES and self._lock.try_hold(0):
+                try:
+                    self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                finally:
+                    self._lock.release(0)
+
+
+def _changes(event: Event) -> Iterator[JobChange]:
+    """What an event changes in the rows of jobs."""
+    match event:
+        case JobEnded():
+            yield event.job.id, _ended(event)
+        case AttemptStarting(at, job, number, _, log_path):
+            now = utc_text(at)
+            columns: dict[str, object] = {"status": "RUNNING", "last_run": now, "log_path": log_path}
+            if number == 1:
+                columns["start_time"] = now
+            yield job.id, columns
+        case AttemptFailed(_, job, attempts):
+            last = attempts[-1]
+            yield (
+                job.id,
+                {
+                    "exit_code": last.exit_code,
+                    "last_error": last.reason,
+                    "retry_count": len(attempts),
+                    "retry_history": _attempts_json(attempts),
+                },
+            )
+        case JobsSkipped(_, jobs, reason):
+            for job in jobs:
+                yield job.id, {"status": "SKIPPED", "reason": reason}
+        case _:
+            return
+
+
+def _ended(event: JobEnded) -> dict[str, object]:
+    attempts = event.attempts
+    columns: dict[str, object] = {
+        "status": event.status.value,
+        "reason": event.reason,
+        "exit_code": event.exit_code,
+        "end_time": utc_text(event.at),
+        "duration_seconds": event.duration_s,
+        "retry_history": _attempts_json(attempts),
+        "memory_usage_mb": event.memory_mb,
+        "cpu_usage_percent": event.cpu_percent,
+    }
+    if len(attempts) > 1:
+        columns["retry_count"] = len(attempts) - 1
+    if event.reason is not None:
+        columns["last_error"] = event.reason
+    return columns
+
+
+def _run_columns(end: RunEnd) -> dict[str, object]:
+    """The values of ``_FINISH``, in its order."""
+    return {
+        "status": end.status.value,
+        "exit_code": end.exit_code,
+        "end_time": utc_text(end.ended_at),
+        "duration_seconds": end.duration_s,
+        "completed_jobs": end.completed,
+        "failed_jobs": end.failed,
+        "skipped_jobs": end.skipped,
+        "failure_summary": end.failure_summary,
+    }
+
+
+def _attempts_json(attempts: Sequence[Attempt]) -> str:
+    return json.dumps(
+        [
+            {
+                "attempt": attempt.number,
+                "status": attempt.status.value,
+                "reason": attempt.reason,
+                "exit_code": attempt.exit_code,
+                "start_time": utc_text(attempt.started_at),
+                "end_time": utc_text(attempt.ended_at),
+                "duration_seconds": round(attempt.duration_s, 6),
+                "log_start": attempt.log_start,
+                "log_end": attempt.log_end,
+            }
+            for attempt in attempts
+        ]
+    )
+
+
+def _create(path: str, mode: int) -> None:
+    """Make an empty history. The guard byte is held.
+
+    It is built beside its place and moved there when it is whole: a kill leaves either no
+    history or an empty one, never half of one.
+    """
+    draft = path + ".new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        os.fchmod(fd, mode)
+        connection = sqlite3.connect(files.uri(draft, "mode=rw"), uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous = OFF")  # synced as a whole, below
+            connection.executescript(f"BEGIN;\n{files.schema_text()}")
+            connection.executemany(
+                "INSERT INTO database_identity VALUES (?, ?)",
+                [("id", os.urandom(6).hex().encode()), ("key", os.urandom(32))],
+            )
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(draft, path)
+
+
+def _connect(path: str, lock: LockFile) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version != files.SCHEMA_VERSION:
+        connection.close()
+        raise files.refusal(path, f"The history's schema changed to version {version} just now")
+    [journal] = connection.execute("PRAGMA journal_mode").fetchone()
+    if journal != "wal":  # somebody switched it off: a copy made by another tool, say
+        with lock.guard():
+            connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def _is_busy(exc: sqlite3.Error) -> bool:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
+    if isinstance(exc, OSError):
+        return HistoryError(f"The history cannot be used: {exc.strerror}", exc.filename or path)
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return files.refusal(path, f"The history is damaged: {exc}")
+    if _is_busy(exc):
+        return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
+    return HistoryError(f"The history cannot be written: {exc}", path)
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn what SQLite and the system raise into an error that a user can read."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as exc:
+        raise _problem(path, exc) from exc

@@ -1,0 +1,41 @@
+"""Instants as the history stores them: UTC, ISO 8601, fixed width, so that text sorts as time."""
+
+import time
+from calendar import timegm
+
+
+def utc_text(at: float) -> str:
+    """``2025-05-23T09:45:00.000000Z`` for Unix time ``at``."""
+    micros = round(at * 1_000_000)
+    second, fraction = divmod(micros, 1_000_000)
+    return f"{_whole(second)}{fraction:06d}Z"
+
+
+class _Cache:
+    """The text of the second asked for last: most instants of a busy run share theirs."""
+
+    __slots__ = ("second", "text")
+
+    def __init__(self) -> None:
+        self.second = -1
+        self.text = ""
+
+
+_last = _Cache()
+
+
+def _whole(second: int) -> str:
+    if second != _last.second:
+        _last.text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        _last.second = second
+    return _last.text
+
+
+def from_utc_text(text: str) -> float:
+    """Unix time of a stored instant.
+
+    Raises:
+        ValueError: the text is not of the stored form.
+    """
+    whole, _, fraction = text.partition(".")
+    return timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + int(fraction.rstrip("Z") or 0) / 1e6

@@ -1,0 +1,154 @@
+"""A job's log file: created so that nothing can be planted or lost, framed a line an attempt.
+
+The job writes to the file's own descriptor. The runner adds a header line before and a
+footer line after each attempt, and remembers the byte range between them.
+"""
+
+import contextlib
+import os
+import time
+from typing import NamedTuple
+
+from executioner.history.files import make_folder
+from executioner.render.text import duration, safe
+
+_CREATE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_REOPEN = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_MOST_NAMES = 1000
+
+
+def file_word(name: str) -> str:
+    """An application's name as a part of file names."""
+    word = bytes(byte if byte in _NAME_BYTES else 0x5F for byte in os.fsencode(name))
+    return word[:64].decode("ascii")
+
+
+def create(folder: str, stem: str, suffix: str = ".log") -> tuple[int, str]:
+    """Create ``stem + suffix`` in a folder, 0600; returns the descriptor and the path.
+
+    A name that is taken is left alone, whatever it is, and the new file is told from it
+    by a number. A folder that is gone is made again.
+
+    Raises:
+        OSError: no file can be created there.
+    """
+    made = False
+    number = 1
+    while True:
+        path = f"{folder}/{stem}{f'-{number}' if number > 1 else ''}{suffix}"
+        try:
+            fd = os.open(path, _CREATE, 0o600)
+        except FileExistsError:
+            number += 1
+            if number > _MOST_NAMES:
+                raise
+        except FileNotFoundError:
+            if made:
+                raise
+            make_folder(folder)
+            made = True
+        else:
+            return fd, path
+
+
+class Frame(NamedTuple):
+    """An open attempt in a log: where its output begins, and the header that precedes it."""
+
+    fd: int
+    path: str
+    header: bytes
+    start: int
+
+
+class Section(NamedTuple):
+    """A closed attempt: its output's byte range, and whether its header is still there."""
+
+    start: int
+    end: int
+    intact: bool
+
+
+def begin(fd: int, path: str, title: str) -> Frame:
+    """Write an attempt's header.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    header = f"=== {title}, {_stamp()} ===\n".encode()
+    written = os.write(fd, header)
+    if written != len(header):
+        raise OSError(28, "No space left on device", path)
+    return Frame(fd, path, header, os.lseek(fd, 0, os.SEEK_END))
+
+
+def reopen(folder: str, stem: str, path: str) -> tuple[int, str]:
+    """Open a job's log for a further attempt, or a new one if it is gone or was replaced by a link.
+
+    Raises:
+        OSError: no file can be opened or created there.
+    """
+    try:
+        return os.open(path, _REOPEN), path
+    except OSError:
+        return create(folder, stem)
+
+
+def end(frame: Frame, verdict: str, seconds: float) -> Section:
+    """Write an attempt's footer on a line of its own and close the log. Never fails."""
+    size = frame.start
+    intact = True
+    with contextlib.suppress(OSError):
+        size = os.fstat(frame.fd).st_size
+        at = frame.start - len(frame.header)
+        intact = size >= frame.start and os.pread(frame.fd, len(frame.header), at) == frame.header
+        newline = b"" if not size or os.pread(frame.fd, 1, size - 1) == b"\n" else b"\n"
+        footer = f"=== {safe(verdict)}, {duration(seconds)}, {_stamp()} ===\n"
+        os.write(frame.fd, newline + footer.encode("utf-8", "replace"))
+    with contextlib.suppress(OSError):
+        os.close(frame.fd)
+    return Section(frame.start if intact else 0, size, intact)
+
+
+def note(frame: Frame, line: str) -> None:
+    """Add a line of the runner's own to the attempt's output. Never fails."""
+    with contextlib.suppress(OSError):
+        os.write(frame.fd, f"{line}\n".encode("utf-8", "replace"))
+
+
+class _Stamp:
+    __slots__ = ("second", "text")
+
+    def __init__(self) -> None:
+        self.second = -1
+        self.text = ""
+
+
+_last = _Stamp()
+
+
+def _stamp() -> str:
+    """The local time with its offset from UTC; formatted once a second at most."""
+    second = int(time.time())
+    if second != _last.second:
+        _last.text = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(second))
+        _last.second = second
+    return _last.text
+
+
+def tail(path: str, start: int, stop: int, lines: int, most_bytes: int = 16384) -> list[str]:
+    """The last lines of a byte range of a log, decoded; undecodable bytes become surrogates.
+
+    Empty where the file cannot be read.
+    """
+    begin_at = max(start, stop - most_bytes)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), max(0, stop - begin_at), begin_at)
+    except OSError:
+        return []
+    text = data.decode("utf-8", "surrogateescape")
+    found = text.rstrip().split("\n")
+    if begin_at > start and len(found) > 1:
+        found = found[1:]  # cut in its middle
+    return [line.rstrip("\r") for line in found[-lines:]] if text.strip() else []

@@ -1,0 +1,123 @@
+"""Who hears what happens in a run: the reader's screen, the run's own log, and the tally."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from executioner import joblog
+from executioner.events import AttemptFailed, Event, JobEnded, JobsSkipped, RunInterrupted, Warned
+from executioner.model import FAILURES, JobStatus
+from executioner.render.progress import event_line, interrupted_line, output_lines
+from executioner.render.text import Palette, clock_time, local_time, safe
+from executioner.terminal import Stream
+from executioner.verdict import JobOutcome
+
+_TAIL_LINES = 10
+_PLAIN = Palette()
+
+
+class Tally:
+    """Counts final statuses, and keeps those that the summary tells of."""
+
+    def __init__(self, positions: dict[str, int]) -> None:
+        self._positions = positions
+        self.completed = 0
+        self.ended = 0
+        self.outcomes: list[JobOutcome] = []
+
+    def hear(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case JobEnded(job=job, status=status, reason=reason, log_path=log_path):
+                self.ended += 1
+                if status is JobStatus.SUCCESS:
+                    self.completed += 1
+                    return
+                position = self._positions[job.id]
+                self.outcomes.append(
+                    JobOutcome(position, job.id, job.description, status, reason or "", log_path)
+                )
+            case JobsSkipped(_, jobs, reason):
+                self.ended += len(jobs)
+                self.outcomes.extend(
+                    JobOutcome(self._positions[job.id], job.id, job.description, JobStatus.SKIPPED, reason, None)
+                    for job in jobs
+                )
+            case _:
+                pass
+
+    def count(self, *statuses: JobStatus) -> int:
+        """How many jobs ended with one of some statuses other than SUCCESS."""
+        return sum(outcome.status in statuses for outcome in self.outcomes)
+
+
+class RunLog:
+    """The run's main log: every line of progress with its date, and every warning."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, at: float, text: str) -> None:
+        """Add a line. A full disk loses it, never the run."""
+        with contextlib.suppress(OSError):
+            os.write(self._fd, f"{local_time(at)} {text}\n".encode("utf-8", "backslashreplace"))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class Reporter:
+    """Tells events to the screen and to the run's log, and keeps the tally."""
+
+    def __init__(
+        self, tally: Tally, total: int, log: RunLog, out: Stream | None, err: Stream, *, verbose: bool
+    ) -> None:
+        self._tally = tally
+        self._total = total
+        self._log = log
+        self._out = out  # None: nobody wants to see progress
+        self._err = err
+        self._verbose = verbose
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Take in what happened, in order."""
+        shown: list[str] = []
+        for event in events:
+            self._tally.hear(event)
+            if isinstance(event, RunInterrupted | Warned):
+                self._say(event)
+                continue
+            line = event_line(event, self._tally.ended, self._total, _PLAIN, verbose=True)
+            if line is not None:
+                self._log.write(event.at, line)
+            if self._out is not None:
+                shown += self._shown(event, self._out.palette)
+        if self._out is not None and shown:
+            self._out.write("\n".join(shown) + "\n")
+
+    def _shown(self, event: Event, palette: Palette) -> list[str]:
+        line = event_line(event, self._tally.ended, self._total, palette, verbose=self._verbose)
+        if line is None:
+            return []
+        lines = [f"{clock_time(event.at)} {line}"]
+        if isinstance(event, JobEnded | AttemptFailed) and event.attempts:
+            lines += self._tail(event)
+        return lines
+
+    def _tail(self, event: JobEnded | AttemptFailed) -> list[str]:
+        """The output's last lines, of a job that has failed for good."""
+        last = event.attempts[-1]
+        if isinstance(event, AttemptFailed) or event.status not in FAILURES or event.log_path is None:
+            return []
+        start, end = last.log_start or 0, last.log_end or 0
+        return output_lines(joblog.tail(event.log_path, start, end, _TAIL_LINES))
+
+    def _say(self, event: RunInterrupted | Warned) -> None:
+        if isinstance(event, Warned):
+            self._log.write(event.at, f"Warning: {safe(event.text)}")
+            self._err.write(f"{self._err.palette.paint('33', 'Warning:')} {safe(event.text)}\n")
+            return
+        line = interrupted_line(event)
+        self._log.write(event.at, f"{line} [{event.cause}]")
+        self._err.write(line + "\n")

@@ -1,0 +1,158 @@
+"""What a run will do, decided before anything is done; and what is ready while it does it.
+
+``Plan`` is what ``--dry-run`` shows and what the scheduler executes: they cannot
+disagree. ``Agenda`` follows a plan's progress; it starts nothing itself.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from enum import StrEnum
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from executioner import graph
+from executioner.estimate import weights
+from executioner.graph import Graph
+from executioner.model import Job, Workflow
+
+
+class Action(StrEnum):
+    """What a plan does with a job."""
+
+    EXECUTE = "execute"
+    SKIP = "skip"  # on request; counts as satisfied for its dependents
+
+
+class Plan(NamedTuple):
+    """One action a job, by position in the config."""
+
+    workflow: Workflow
+    graph: Graph
+    actions: Sequence[Action]
+    workers: int
+    continue_on_error: bool
+
+    def jobs(self, action: Action) -> list[Job]:
+        """The jobs with an action, in config order."""
+        return [job for job, one in zip(self.workflow.jobs, self.actions, strict=True) if one is action]
+
+
+class Preferences(NamedTuple):
+    """What the command line asks of a run."""
+
+    skip: Collection[str] = frozenset()
+    workers: int | None = None
+    parallel: bool = False
+    sequential: bool = False
+    continue_on_error: bool = False
+
+
+def make_plan(workflow: Workflow, preferences: Preferences, cpu_count: int) -> Plan:
+    """Decide what a fresh run of a workflow does. Unknown names in ``skip`` are not looked for."""
+    return Plan(
+        workflow,
+        graph.build(workflow.jobs),
+        [Action.SKIP if job.id in preferences.skip else Action.EXECUTE for job in workflow.jobs],
+        _workers(workflow, preferences, cpu_count),
+        preferences.continue_on_error or workflow.continue_on_error,
+    )
+
+
+def _workers(workflow: Workflow, preferences: Preferences, cpu_count: int) -> int:
+    if preferences.sequential:
+        return 1
+    if preferences.workers is not None:
+        return preferences.workers
+    if preferences.parallel or workflow.parallel:
+        return workflow.max_workers or cpu_count
+    return 1
+
+
+class Agenda:
+    """Which jobs of a plan can be started now, the most urgent first.
+
+    With one worker that is config order; with several, the job with the longest remaining
+    path, weighted by ``durations_s`` (past durations a job id) where there are any.
+    Every call takes time proportional to what it changes, never to the number of jobs.
+    """
+
+    def __init__(self, plan: Plan, durations_s: Mapping[str, Sequence[float]] | None = None) -> None:
+        links = plan.graph
+        self._dependents = links.dependents
+        self._missing = [len(names) for names in links.dependencies]
+        self._open = [action is Action.EXECUTE for action in plan.actions]  # neither taken nor dropped
+        if plan.workers == 1:
+            self._priority: Sequence[float] | None = None
+        else:
+            expected = weights(links.ids, durations_s or {})
+            self._priority = [-path for path in graph.remaining_path(links, expected)]
+        for position, action in enumerate(plan.actions):
+            if action is Action.SKIP:
+                for dependent in self._dependents[position]:
+                    self._missing[dependent] -= 1
+        self._ready = [
+            self._entry(position)
+            for position, missing in enumerate(self._missing)
+            if not missing and self._open[position]
+        ]
+        heapify(self._ready)
+        self._remaining = sum(self._open)
+
+    def _entry(self, position: int) -> tuple[float, int]:
+        return (self._priority[position] if self._priority else 0.0), position
+
+    def take(self) -> int | None:
+        """The most urgent job that is ready, which is then no longer on the agenda."""
+        while self._ready:
+            _, position = heappop(self._ready)
+            if self._open[position]:
+                self._open[position] = False
+                self._remaining -= 1
+                return position
+        return None
+
+    def put_back(self, position: int) -> None:
+        """A job that was taken but could not be started is ready again."""
+        self._open[position] = True
+        self._remaining += 1
+        heappush(self._ready, self._entry(position))
+
+    def succeeded(self, position: int) -> None:
+        """A job is done: its dependents may have become ready."""
+        for dependent in self._dependents[position]:
+            self._missing[dependent] -= 1
+            if not self._missing[dependent] and self._open[dependent]:
+                heappush(self._ready, self._entry(dependent))
+
+    def failed(self, position: int) -> list[int]:
+        """A job will never be done: drop and return all that depends on it, in config order."""
+        dropped: list[int] = []
+        queue = [position]
+        while queue:
+            for dependent in self._dependents[queue.pop()]:
+                if self._open[dependent]:
+                    self._open[dependent] = False
+                    dropped.append(dependent)
+                    queue.append(dependent)
+        self._remaining -= len(dropped)
+        return sorted(dropped)
+
+    def drop_rest(self) -> list[int]:
+        """Drop and return everything that was not taken, in config order."""
+        rest = [position for position, is_open in enumerate(self._open) if is_open] if self._remaining else []
+        for position in rest:
+            self._open[position] = False
+        self._ready.clear()
+        self._remaining = 0
+        return rest
+
+    def __len__(self) -> int:
+        """How many jobs are neither taken nor dropped."""
+        return self._remaining
+
+
+def starting_order(plan: Plan, durations_s: Mapping[str, Sequence[float]] | None = None) -> Iterator[Job]:
+    """The jobs in the order in which they start if each succeeds at once."""
+    agenda = Agenda(plan, durations_s)
+    while (position := agenda.take()) is not None:
+        yield plan.workflow.jobs[position]
+        agenda.succeeded(position)

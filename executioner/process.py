@@ -1,0 +1,149 @@
+"""Starting the processes of jobs.
+
+``posix_spawn`` into a session of its own, output straight to the log's descriptor: no
+pipe, no reader thread, nothing to lose. A command without shell syntax is executed
+directly, as make does: that halves the cost of every small program.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+SHELL = "/bin/sh"
+#: Python ignores these; a job must find them as a shell would give them.
+_RESET = [signal.SIGPIPE, signal.SIGXFSZ]
+#: Faults of starting a program directly that the shell is to explain in its own words.
+_SHELL_DECIDES = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC})
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:+@=- \t")
+# Builtins and reserved words of dash and bash: what a shell would not look for on PATH.
+_SHELL_WORDS = frozenset(
+    (
+        ". : [ alias bg bind break builtin caller case cd chdir command compgen complete compopt"
+        " continue coproc declare dirs disown do done echo elif else enable esac eval exec exit"
+        " export false fc fg fi for function getopts hash help history if in jobs kill let local"
+        " logout mapfile popd printf pushd pwd read readarray readonly return select set shift"
+        " shopt source suspend test then time times trap true type typeset ulimit umask unalias"
+        " unset until wait while"
+    ).split()
+)
+
+
+class Launcher:
+    """Turns a command and an environment into a running process.
+
+    The environment's search path is looked at once for each distinct environment
+    object's PATH and remembered.
+    """
+
+    def __init__(self, null_fd: int) -> None:
+        self._null_fd = null_fd
+        self._found: dict[tuple[bytes, str], str | None] = {}
+
+    def spawn_shell(self, command: str, environment: Mapping[bytes, bytes], log_fd: int) -> int:
+        """Start a command as a shell would run it; returns its pid, which leads its own session.
+
+        The current folder is the job's.
+
+        Raises:
+            OSError: not even the shell could be started.
+        """
+        if _PLAIN.issuperset(command):
+            words = command.split()
+            program = self._locate(words[0], environment)
+            if program is not None:
+                try:
+                    return self._spawn(program, words, environment, log_fd)
+                except OSError as exc:
+                    if exc.errno not in _SHELL_DECIDES:
+                        raise
+        return self._spawn(SHELL, ["sh", "-c", command], environment, log_fd)
+
+    def spawn_words(self, words: list[bytes], environment: Mapping[bytes, bytes], log_fd: int) -> int:
+        """Start a program without any shell.
+
+        Raises:
+            OSError: it is not found or cannot be executed.
+        """
+        name = os.fsdecode(words[0])
+        program = name if "/" in name else self._search(name, environment)
+        if program is None:
+            raise FileNotFoundError(errno.ENOENT, "command not found", name)
+        return self._spawn(program, words, environment, log_fd)
+
+    def _spawn(
+        self, path: str, words: list[str] | list[bytes], environment: Mapping[bytes, bytes], log_fd: int
+    ) -> int:
+        return os.posix_spawn(
+            path,
+            words,
+            environment,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_RESET,
+            file_actions=(
+                (os.POSIX_SPAWN_DUP2, self._null_fd, 0),
+                (os.POSIX_SPAWN_DUP2, log_fd, 1),
+                (os.POSIX_SPAWN_DUP2, log_fd, 2),
+            ),
+        )
+
+    def _locate(self, name: str, environment: Mapping[bytes, bytes]) -> str | None:
+        """The program that a shell would execute for a plain first word; None: leave it to the shell."""
+        if "=" in name or name in _SHELL_WORDS:
+            return None
+        return name if "/" in name else self._search(name, environment)
+
+    def _search(self, name: str, environment: Mapping[bytes, bytes]) -> str | None:
+        path = environment.get(b"PATH", b"")
+        key = (path, name)
+        if key not in self._found:
+            self._found[key] = None if _has_functions(environment) else _on_path(name, path)
+        return self._found[key]
+
+
+def _has_functions(environment: Mapping[bytes, bytes]) -> bool:
+    """Whether a bash exported functions, which would win over programs."""
+    return any(name.startswith(b"BASH_FUNC_") for name in environment)
+
+
+def _on_path(name: str, path: bytes) -> str | None:
+    folders = path.split(b":")
+    if not all(folder.startswith(b"/") for folder in folders):
+        return None  # a relative entry, or an empty one, means the job's own folder
+    for folder in folders:
+        candidate = os.path.join(os.fsdecode(folder), name)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def fork_checks(
+    work: Callable[[int], None], environment: Mapping[bytes, bytes], log_fd: int, keep_fd: int
+) -> int:
+    """Run Python code in a child with a job's session, environment and log; returns its pid.
+
+    ``work`` is given ``keep_fd``, the one descriptor besides 0, 1 and 2 that stays open:
+    the locks and the database are closed before anything else happens.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.dup2(log_fd, 1)
+        os.dup2(log_fd, 2)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(keep_fd, 3)
+        os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, *_RESET):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.environb.clear()
+        os.environb.update(environment)
+        work(3)
+    except BaseException:
+        os._exit(70)
+    os._exit(0)

@@ -1,0 +1,1 @@
+"""Screens: functions of data, width, palette and the current time to text."""

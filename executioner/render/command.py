@@ -1,0 +1,51 @@
+"""Commands to type next: complete, quoted, as the program was called."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from executioner.model import NextStep
+from executioner.render.text import quoted
+
+
+class Invocation(NamedTuple):
+    """How the program was called, as far as a printed command has to repeat it.
+
+    ``config`` and ``db`` are the paths to print, None where none is needed; ``flags`` are
+    those that a resumed run needs again; ``directory`` is set where the reader may not
+    know the current folder: commands then begin with ``cd``.
+    """
+
+    program: Sequence[str]
+    directory: str | None = None
+    config: str | None = None
+    db: str | None = None
+    flags: Sequence[str] = ()
+
+    def run(self, *args: str) -> str:
+        """A command that reads the config."""
+        config = ("-c", self.config) if self.config is not None else ()
+        return self._line((*config, *self._db(), *self.flags, *args))
+
+    def look(self, *args: str) -> str:
+        """A command that reads the history alone."""
+        return self._line((*self._db(), *args))
+
+    def plain(self, args: Iterable[str]) -> str:
+        """A command that is given whole."""
+        return self._line(tuple(args))
+
+    def _db(self) -> Sequence[str]:
+        return ("--db", self.db) if self.db is not None else ()
+
+    def _line(self, args: Sequence[str]) -> str:
+        line = " ".join(quoted(word) for word in (*self.program, *args))
+        return f"cd {quoted(self.directory)} && {line}" if self.directory is not None else line
+
+
+def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str = "") -> list[str]:
+    """Next steps, a reason and a command each; ``assurance`` goes before the first reason."""
+    lines: list[str] = []
+    for step in steps:
+        why = f"{assurance} {step.why}" if assurance and not lines else step.why
+        lines += [why, f"  {invocation.plain(step.args)}"]
+    return lines or ([assurance] if assurance else [])

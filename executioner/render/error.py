@@ -1,0 +1,16 @@
+"""How an error looks: what, where, details, and what to type next."""
+
+from executioner.errors import ExecutionerError
+from executioner.render.command import Invocation, steps_text
+from executioner.render.text import Palette, safe
+
+
+def error_text(error: ExecutionerError, invocation: Invocation, palette: Palette) -> str:
+    """The lines of an error, ended by a newline."""
+    where = f" ({safe(error.where)})" if error.where else ""
+    lines = [f"{palette.paint('31', 'Error:')} {safe(error.what)}{where}"]
+    lines += [f"  {safe(detail)}" for detail in error.details]
+    rest = steps_text(error.steps, invocation, error.assurance)
+    if error.details and rest:
+        lines.append("")
+    return "\n".join([*lines, *rest]) + "\n"

@@ -1,0 +1,64 @@
+"""The lines that tell how a run gets on, one event at a time."""
+
+from collections.abc import Sequence
+
+from executioner.events import (
+    AttemptFailed,
+    AttemptStarting,
+    Event,
+    JobEnded,
+    JobsSkipped,
+    JobStillRunning,
+    RunInterrupted,
+    Warned,
+)
+from executioner.model import JobStatus
+from executioner.render.text import Palette, count, duration, safe
+
+
+def started_line(run_id: int, name: str, jobs: int, workers: int) -> str:
+    """The first line of a run."""
+    return f"Run {run_id} started: {safe(name)}, {count(jobs, 'job')}, {count(workers, 'worker')}"
+
+
+def event_line(event: Event, done: int, total: int, palette: Palette, *, verbose: bool = False) -> str | None:
+    """What an event says to a reader, without its time; None for what is not worth a line.
+
+    ``done`` jobs of ``total`` have their final status, the event included.
+    """
+    counter = f"[{done}/{total}]"
+    match event:
+        case JobEnded(job=job, status=status, reason=reason, duration_s=elapsed):
+            time = f" {duration(elapsed)}" if elapsed is not None else ""
+            if status is JobStatus.SUCCESS:
+                return f"{counter} {palette.good} {job.id}{time}"
+            return f"{counter} {palette.bad} {job.id}{time} {safe(reason or status)}"
+        case AttemptFailed(_, job, attempts, of, elapsed, wait):
+            reason = safe(attempts[-1].reason or "")
+            attempt = f"attempt {len(attempts)} of {of}, next in {duration(wait)}"
+            return f"{counter} {palette.bad} {job.id} {duration(elapsed)} {reason}, {attempt}"
+        case JobStillRunning(_, job, number, of, elapsed):
+            attempt = f", attempt {number} of {of}" if number > 1 else ""
+            return f"{counter} > {job.id} running {duration(elapsed)}{attempt}"
+        case JobsSkipped(_, jobs, reason):
+            return f"{counter} {palette.idle} {count(len(jobs), 'job')} skipped ({safe(reason)})"
+        case AttemptStarting(_, job, number, of):
+            attempt = f", attempt {number} of {of}" if number > 1 else ""
+            return f"{counter} > {job.id} started{attempt}: {safe(job.command)}" if verbose else None
+        case RunInterrupted() | Warned():
+            return None
+
+
+def interrupted_line(event: RunInterrupted) -> str:
+    """What the runner does about a signal, for the error stream."""
+    jobs = count(event.running, "running job")
+    if not event.running:
+        return "Interrupted: no job was running"
+    if not event.grace_s:
+        return f"Interrupted: killing {jobs}"
+    return f"Interrupted: ending {jobs}, up to {duration(event.grace_s)} ({event.key} again kills at once)"
+
+
+def output_lines(tail: Sequence[str]) -> list[str]:
+    """The last lines of a failed job's output, set off below its line."""
+    return [f"         | {safe(line)}" for line in tail]

@@ -1,0 +1,119 @@
+"""The small parts of every screen: durations, local times, escaped text, quoted words, colours."""
+
+import os.path
+import re
+import shlex
+import time
+from typing import NamedTuple
+
+#: C0 and C1 controls, DEL, bidirectional marks, line and paragraph separators, surrogates,
+#: and the byte order mark: what could move the cursor, reorder or hide text.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
+
+
+class Palette(NamedTuple):
+    """How a stream shows things: colours or not, which symbols it has."""
+
+    colour: bool = False
+    unicode: bool = True
+
+    def paint(self, code: str, text: str) -> str:
+        """Text in a colour, where the stream has colours."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    @property
+    def good(self) -> str:
+        """The mark of success."""
+        return self.paint("32", "✓" if self.unicode else "+")
+
+    @property
+    def bad(self) -> str:
+        """The mark of failure."""
+        return self.paint("31", "✗" if self.unicode else "x")
+
+    @property
+    def idle(self) -> str:
+        """The mark of what did not run."""
+        return self.paint("2", "-")
+
+    def status(self, status: str) -> str:
+        """A status in its colour."""
+        return self.paint(_STATUS_COLOURS.get(status, "0"), status)
+
+
+_STATUS_COLOURS = {
+    "SUCCESS": "32",
+    "FAILED": "31",
+    "TIMEOUT": "31",
+    "ERROR": "31",
+    "INTERRUPTED": "33",
+    "PARTIAL": "33",
+    "RUNNING": "36",
+}
+
+
+def safe(text: str) -> str:
+    """Text with nothing in it that a terminal would obey: such characters are shown escaped."""
+    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    code = ord(character)
+    if character in _NAMED:
+        return _NAMED[character]
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def duration(seconds: float) -> str:
+    """``HH:MM:SS``, rounded to the nearest second; hours grow as needed."""
+    whole = max(0, int(seconds + 0.5))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def local_time(at: float) -> str:
+    """``2025-05-23 09:45:00`` in the local time zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def clock_time(at: float) -> str:
+    """``09:45:00`` in the local time zone."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def count(number: int, noun: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def quoted(word: str) -> str:
+    """A word as it is typed at a shell, fit for pasting and for a terminal."""
+    if _UNSAFE.search(word):
+        return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
+    return shlex.quote(word)
+
+
+def _ansi_c(byte: int) -> str:
+    if 0x20 <= byte < 0x7F:
+        character = chr(byte)
+        return "\\" + character if character in "\\'" else character
+    return f"\\x{byte:02x}"
+
+
+def shown_path(path: str, cwd: str) -> str:
+    """An absolute path as seen from ``cwd``: relative where it lies below it, else whole."""
+    if path == cwd:
+        return "."
+    prefix = cwd if cwd.endswith("/") else cwd + "/"
+    return path[len(prefix) :] if path.startswith(prefix) else path
+
+
+def log_path(path: str, cwd: str) -> str:
+    """As ``shown_path``, with a leading ``./`` where relative."""
+    shown = shown_path(path, cwd)
+    return shown if shown.startswith("/") else f"./{shown}"

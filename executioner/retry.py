@@ -1,0 +1,43 @@
+"""Whether and when a failed attempt is followed by another: arithmetic only."""
+
+from executioner.model import JobStatus, RetryPolicy
+
+
+def wait_s(policy: RetryPolicy, retry: int, chance: float) -> float:
+    """The wait before retry number ``retry`` (0 for the first).
+
+    ``chance`` in [0, 1) is where in the jitter's range it falls.
+    """
+    try:
+        wait = policy.delay_s * policy.backoff**retry
+    except OverflowError:
+        wait = float("inf")
+    return wait * (1 + policy.jitter * (2 * chance - 1))
+
+
+def next_wait_s(
+    policy: RetryPolicy,
+    *,
+    status: JobStatus,
+    exit_code: int | None,
+    retries: int,
+    elapsed_s: float,
+    chance: float,
+) -> float | None:
+    """The wait before the next attempt, or None if there is to be none.
+
+    Args:
+        status: how the attempt ended.
+        exit_code: None where it is not to be looked at (a failed post-check).
+        retries: how many retries there were before.
+        elapsed_s: since the job's first start.
+        chance: in [0, 1), for the jitter.
+    """
+    if retries >= policy.max_retries or status not in policy.on_status:
+        return None
+    if policy.on_exit_codes is not None and exit_code is not None and exit_code not in policy.on_exit_codes:
+        return None
+    wait = wait_s(policy, retries, chance)
+    if policy.max_time_s is not None and elapsed_s + wait > policy.max_time_s:
+        return None
+    return wait

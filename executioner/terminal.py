@@ -1,0 +1,133 @@
+"""The standard streams: where text goes, and what may be shown there.
+
+Text is written to the descriptors themselves, whole lines at once: a stream that was
+closed, or whose reader has gone, never disturbs a run.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Self
+
+from executioner.render.text import Palette
+
+_UTF8 = ("utf-8", "utf8")
+
+
+def open_missing_streams() -> None:
+    """Open descriptors 0 to 2 on /dev/null where the caller closed them.
+
+    Else a log or the database would get such a number, and a job would write into it.
+    """
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)
+
+
+def original_environment() -> Mapping[bytes, bytes]:
+    """The environment as the caller gave it.
+
+    Python changes its own where the locale is C: it adds LC_CTYPE (PEP 538). Linux keeps
+    the original in /proc/self/environ.
+    """
+    if os.environb.get(b"LC_CTYPE", b"").lower() not in (b"c.utf-8", b"c.utf8", b"utf-8"):
+        return os.environb
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            given = file.read().split(b"\0")
+    except OSError:
+        return os.environb
+    if any(entry.startswith(b"LC_CTYPE=") for entry in given):
+        return os.environb
+    return {name: value for name, value in os.environb.items() if name != b"LC_CTYPE"}
+
+
+def locale_shows_unicode(environment: Mapping[bytes, bytes]) -> bool:
+    """Whether the caller's locale, where one is set, can show more than ASCII."""
+    for name in (b"LC_ALL", b"LC_CTYPE", b"LANG"):
+        value = environment.get(name, b"").lower()
+        if value:
+            return value.endswith((b"utf-8", b"utf8"))
+    return True
+
+
+class Stream:
+    """One standard stream. After a failed write it is silent; ``failure`` says why."""
+
+    def __init__(self, fd: int, encoding: str, palette: Palette, is_terminal: bool) -> None:
+        self.fd = fd
+        self.encoding = encoding
+        self.palette = palette
+        self.is_terminal = is_terminal
+        self.failure: OSError | None = None
+
+    @classmethod
+    def of(cls, fd: int, encoding: str | None, colour: str, environment: Mapping[bytes, bytes]) -> Self:
+        """A standard stream as it is: ``colour`` is auto, always or never."""
+        is_terminal = os.isatty(fd)
+        encoding = encoding or "utf-8"
+        can_show = encoding.lower() in _UTF8 and locale_shows_unicode(environment)
+        return cls(fd, encoding, Palette(_coloured(colour, is_terminal, environment), can_show), is_terminal)
+
+    def write(self, text: str) -> None:
+        """Write text at once, or nothing if an earlier write failed."""
+        if self.failure is not None or not text:
+            return
+        data = text.encode(self.encoding, "backslashreplace")
+        try:
+            while data:
+                try:
+                    data = data[os.write(self.fd, data) :]
+                except BlockingIOError:
+                    _wait_until_writable(self.fd)
+        except OSError as exc:
+            self.failure = exc
+
+
+def _wait_until_writable(fd: int) -> None:
+    import select
+
+    select.select([], [fd], [])
+
+
+def _coloured(colour: str, is_terminal: bool, environment: Mapping[bytes, bytes]) -> bool:
+    if colour != "auto":
+        return colour == "always"
+    if environment.get(b"NO_COLOR"):
+        return False
+    if environment.get(b"FORCE_COLOR"):
+        return True
+    return is_terminal and environment.get(b"TERM") != b"dumb"
+
+
+class Terminal:
+    """Both output streams and what is known about who reads them."""
+
+    def __init__(self, colour: str, environment: Mapping[bytes, bytes]) -> None:
+        self.out = Stream.of(1, getattr(sys.stdout, "encoding", None), colour, environment)
+        self.err = Stream.of(2, getattr(sys.stderr, "encoding", None), colour, environment)
+
+    @property
+    def anybody(self) -> bool:
+        """Whether either stream is a terminal."""
+        return self.out.is_terminal or self.err.is_terminal
+
+    def same(self) -> bool:
+        """Whether both streams end in one file, so that what is said twice is seen twice."""
+        try:
+            one, two = os.fstat(1), os.fstat(2)
+        except OSError:
+            return False
+        return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+    def width(self) -> int | None:
+        """The columns of the terminal that stdout is; None where it is none."""
+        if not self.out.is_terminal:
+            return None
+        try:
+            return os.get_terminal_size(1).columns or 80
+        except OSError:
+            return 80

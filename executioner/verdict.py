@@ -1,0 +1,72 @@
+"""What a run's end means: its status, its exit code, and one line about it.
+
+All of it is a function of the jobs' statuses and of what stopped the run.
+"""
+
+import signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from executioner.model import FAILURES, JobStatus, RunStatus
+
+#: As many names as one line can hold before the rest is counted.
+MOST_NAMES = 5
+_SIGNAL_EXITS = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGQUIT: 131, signal.SIGTERM: 143}
+ON_REQUEST = "--skip"
+
+
+class JobOutcome(NamedTuple):
+    """A job that did not succeed, as far as a summary tells of it."""
+
+    position: int
+    id: str
+    description: str
+    status: JobStatus
+    reason: str
+    log_path: str | None
+
+
+def run_status(outcomes: Sequence[JobOutcome], *, stopped: bool) -> RunStatus:
+    """A run's status from its jobs without SUCCESS.
+
+    ``stopped`` says that a signal, or a history that could not be written, ended the run;
+    if that left nothing undone, the jobs alone decide.
+    """
+    unfinished = any(
+        one.status is JobStatus.INTERRUPTED or (one.status is JobStatus.SKIPPED and one.reason != ON_REQUEST)
+        for one in outcomes
+    )
+    if stopped and unfinished:
+        return RunStatus.INTERRUPTED
+    if any(one.status in FAILURES for one in outcomes):
+        return RunStatus.FAILED
+    return RunStatus.PARTIAL if outcomes else RunStatus.SUCCESS
+
+
+def exit_code(status: RunStatus, signal_number: int | None) -> int:
+    """The program's exit code for a run that could be recorded."""
+    if status is RunStatus.INTERRUPTED:
+        return _SIGNAL_EXITS[signal.Signals(signal_number or signal.SIGINT)]
+    return 1 if status is RunStatus.FAILED else 0
+
+
+def failure_summary(outcomes: Sequence[JobOutcome], cause: str | None) -> str | None:
+    """What failed and why, for lists of runs; None where nothing did."""
+    troubled = [one for one in outcomes if one.status is not JobStatus.SKIPPED]
+    parts = [f"{one.id}: {one.reason}" for one in troubled[:MOST_NAMES]]
+    if len(troubled) > MOST_NAMES:
+        parts.append(f"and {len(troubled) - MOST_NAMES} more")
+    if cause is not None:
+        parts.insert(0, cause)
+    return "; ".join(parts) or None
+
+
+def verdict(
+    run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOutcome], cause: str | None
+) -> str:
+    """``Run 249 FAILED: transform_part2 (data_pipeline)``."""
+    if status is RunStatus.INTERRUPTED:
+        return f"Run {run_id} {status}: {cause} ({name})"
+    failed = [one.id for one in outcomes if one.status in FAILURES]
+    more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
+    return f"Run {run_id} {status}: {', '.join(failed[:MOST_NAMES])}{more} ({name})"
