@@ -70,11 +70,16 @@ def build_parser() -> argparse.ArgumentParser:
     config.add_argument("--validate", action="store_true", help="check the config, and run nothing")
     config.add_argument("--simple-config", action="store_true", help="print a small config to start from")
     config.add_argument("--sample-config", action="store_true", help="print a config that shows every feature")
-    config.add_argument("--config-schema", action="store_true", help="print the JSON Schema of configs, for editors")
+    config.add_argument(
+        "--config-schema", action="store_true", help="print the JSON Schema of configs, for editors"
+    )
     general = parser.add_argument_group("general")
     general.add_argument("--db", metavar="PATH", help="the history database (default: in the state folder)")
     general.add_argument(
-        "--format", choices=("text", "json"), default="text", help="json: for scripts, on stdout; the rest on stderr"
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="json: for scripts, on stdout; the rest on stderr",
     )
     general.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     general.add_argument("--quiet", action="store_true", help="print nothing on success (for cron)")
@@ -215,7 +220,9 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
     """
     environment = original_environment()
     terminal = Terminal("auto", environment)
-    program = program_words(orig_argv or ["executioner"], len(argv) if orig_argv else 0, os.environ.get("PATH", ""))
+    program = program_words(
+        orig_argv or ["executioner"], len(argv) if orig_argv else 0, os.environ.get("PATH", "")
+    )
     typed = Invocation(program)
     debug = "--debug" in argv
     code = 3

@@ -131,9 +131,7 @@ class _Reader:
             max_workers=_integer(values.get("max_workers")),
             max_active_runs=_integer(values.get("max_active_runs")),
             continue_on_error=values.get("continue_on_error") is True,
-            kill_grace_s=float(
-                cast("float", values.get("kill_grace", APPLICATION.keys["kill_grace"].default))
-            ),
+            kill_grace_s=float(cast("float", values.get("kill_grace", APPLICATION.keys["kill_grace"].default))),
             env=env,
             inherit_shell_env=tuple(inherit) if isinstance(inherit, list) else cast("bool | str", inherit),
             allow_shell=allow_shell,

@@ -82,9 +82,7 @@ def _retry(values: Mapping[str, object], base: RetryPolicy) -> RetryPolicy:
         jitter=_number(values.get("retry_jitter", base.jitter)),
         max_time_s=_seconds(values.get("max_retry_time", base.max_time_s)),
         on_status=base.on_status if statuses is None else _statuses(statuses),
-        on_exit_codes=base.on_exit_codes
-        if codes is None
-        else (frozenset(int(code) for code in codes) or None),
+        on_exit_codes=base.on_exit_codes if codes is None else (frozenset(int(code) for code in codes) or None),
     )
 
 
@@ -164,14 +162,10 @@ class JobReader:
             dependencies=names,
             timeout_s=_seconds(values["timeout"]) if has_timeout else defaults.timeout_s,
             timeout_is_default=not has_timeout,
-            env=self._variables(values["env_variables"], place)
-            if "env_variables" in values
-            else _NO_VARIABLES,
+            env=self._variables(values["env_variables"], place) if "env_variables" in values else _NO_VARIABLES,
             working_dir=working_dir,
             retry=defaults.retry if _RETRY_KEYS.isdisjoint(values) else self._policy(values),
-            pre_checks=self._checks(values["pre_checks"], f"{place}.pre_checks")
-            if "pre_checks" in values
-            else (),
+            pre_checks=self._checks(values["pre_checks"], f"{place}.pre_checks") if "pre_checks" in values else (),
             post_checks=self._checks(values["post_checks"], f"{place}.post_checks")
             if "post_checks" in values
             else (),
@@ -211,8 +205,7 @@ class JobReader:
 
     def _checks(self, items: object, place: str) -> tuple[Check, ...]:
         return tuple(
-            self._check(item, f"{place}[{at}]")
-            for at, item in enumerate(cast("list[dict[str, object]]", items))
+            self._check(item, f"{place}[{at}]") for at, item in enumerate(cast("list[dict[str, object]]", items))
         )
 
     def _check(self, item: dict[str, object], place: str) -> Check:
@@ -253,9 +246,7 @@ def _arrows(ids: list[str]) -> str:
     return f"{names[0]} -> {names[1]} -> ... ({len(ids) - 2:,} more) ... -> {names[0]}"
 
 
-def report_circle(
-    application: Mapping[str, str], job: Mapping[str, str], place: str, problems: Problems
-) -> bool:
+def report_circle(application: Mapping[str, str], job: Mapping[str, str], place: str, problems: Problems) -> bool:
     """Add a problem if variables refer to each other, or grow too long by their references.
 
     With variables of a job, those of the application must be known to be fine. Returns

@@ -166,9 +166,7 @@ def _without_unreadable(root: object, finds: _Finds, problems: Problems) -> obje
             path.append(key)
             if not is_remark:
                 _report_repeated(value, path, finds, problems)
-            work.append(
-                (value, iter(list(value) if isinstance(value, dict) else range(len(value))), is_remark)
-            )
+            work.append((value, iter(list(value) if isinstance(value, dict) else range(len(value))), is_remark))
     return holder[0]
 
 

@@ -110,9 +110,7 @@ JOB = ObjectOf(
         Key("id", JOB_ID, "The job's name: letters, digits, `_`, `.`, `-`; at most 128.", required=True),
         Key("command", COMMAND, "The command, for `/bin/sh`; at most 131,071 bytes.", required=True),
         Key("description", AnyText(), "What it does, for people.", ""),
-        Key(
-            "dependencies", ListOf("a list of job ids", TEXT), "Ids of the jobs that must succeed first.", []
-        ),
+        Key("dependencies", ListOf("a list of job ids", TEXT), "Ids of the jobs that must succeed first.", []),
         Key(
             "timeout",
             LIMIT_S,

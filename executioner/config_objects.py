@@ -85,9 +85,7 @@ class ObjectOf(Kind):
             return value
         items = value.items() if isinstance(value, dict) else ()
         return {
-            name: item
-            for name, item in items
-            if name in self.keys and self.keys[name].kind.problem(item) is None
+            name: item for name, item in items if name in self.keys and self.keys[name].kind.problem(item) is None
         }
 
     def schema(self) -> dict[str, object]:

@@ -33,8 +33,8 @@ class Kind:
         raise NotImplementedError
 
     def words(self) -> str:
-        """What the documentation says in its type column."""
-        return self.expected.removeprefix("an ").removeprefix("a ")
+        """What the documentation says in its type column: the message without its advice."""
+        return self.expected.partition(" (")[0].removeprefix("an ").removeprefix("a ")
 
 
 class Flag(Kind):
@@ -109,9 +109,7 @@ class OneOf(Kind):
     __slots__ = ("any_case", "remedies", "values")
     takes = (str,)
 
-    def __init__(
-        self, *values: str, any_case: bool = False, remedies: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, *values: str, any_case: bool = False, remedies: Mapping[str, str] | None = None) -> None:
         self.values = values
         self.any_case = any_case
         self.remedies = remedies or {}
@@ -185,11 +183,8 @@ class Number(Kind):
         }
 
     def words(self) -> str:
-        """The words of the message, the upper bound where they lack it, and null."""
-        text = super().words()
-        if f"{self.most:,}" not in text and " to " not in text:
-            text += f" up to {self.most:,}"
-        return f"{text}, or null" if self.null else text
+        """The words of the message, and null."""
+        return f"{super().words()}, or null" if self.null else super().words()
 
 
 class ListOf(Kind):

@@ -34,9 +34,7 @@ class Tally:
                     self.completed += 1
                     return
                 position = self._positions[job.id]
-                self.outcomes.append(
-                    JobOutcome(position, job.id, job.description, status, reason or "", log_path)
-                )
+                self.outcomes.append(JobOutcome(position, job.id, job.description, status, reason or "", log_path))
             case JobsSkipped(_, jobs, reason):
                 self.ended += len(jobs)
                 self.outcomes.extend(

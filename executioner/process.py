@@ -119,9 +119,7 @@ def _on_path(name: str, path: bytes) -> str | None:
     return None
 
 
-def fork_checks(
-    work: Callable[[int], None], environment: Mapping[bytes, bytes], log_fd: int, keep_fd: int
-) -> int:
+def fork_checks(work: Callable[[int], None], environment: Mapping[bytes, bytes], log_fd: int, keep_fd: int) -> int:
     """Run Python code in a child with a job's session, environment and log; returns its pid.
 
     ``work`` is given ``keep_fd``, the one descriptor besides 0, 1 and 2 that stays open:

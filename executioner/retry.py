@@ -27,6 +27,7 @@ def next_wait_s(
     """The wait before the next attempt, or None if there is to be none.
 
     Args:
+        policy: the job's.
         status: how the attempt ended.
         exit_code: None where it is not to be looked at (a failed post-check).
         retries: how many retries there were before.

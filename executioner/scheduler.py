@@ -461,9 +461,7 @@ class Scheduler:
             if verdict is None:
                 self._enter_phase(running, "command")
             else:
-                self._attempt_over(
-                    running, JobStatus.FAILED, f"Pre-check failed: {verdict}", None, retry_it=False
-                )
+                self._attempt_over(running, JobStatus.FAILED, f"Pre-check failed: {verdict}", None, retry_it=False)
         elif verdict is None:
             self._attempt_over(running, JobStatus.SUCCESS, None, 0)
         else:
@@ -509,11 +507,7 @@ class Scheduler:
                 section.end,
             )
         )
-        if (
-            retry_it
-            and status in FAILURES
-            and self._retry(running, status, exit_code if by_code else None, now)
-        ):
+        if retry_it and status in FAILURES and self._retry(running, status, exit_code if by_code else None, now):
             return
         memory_mb = running.peak_kib / 1024 if running.peak_kib > running.own_peak_kib else None
         cpu = 100 * running.cpu_s / elapsed if elapsed > 0 else None
@@ -537,9 +531,7 @@ class Scheduler:
             return False
         heappush(self._waiting, (now + wait, running.position))
         self._tell(
-            AttemptFailed(
-                time(), running.job, tuple(progress.attempts), policy.max_retries + 1, elapsed, wait
-            )
+            AttemptFailed(time(), running.job, tuple(progress.attempts), policy.max_retries + 1, elapsed, wait)
         )
         return True
 
@@ -589,9 +581,7 @@ class Scheduler:
         self._stopped_by = reason
         self._skip(self._agenda.drop_rest(), reason)
         for position, last in self._cancel_retries():
-            self._conclude(
-                position, last.status, f"{last.reason} (not retried: {reason})", last.exit_code, None
-            )
+            self._conclude(position, last.status, f"{last.reason} (not retried: {reason})", last.exit_code, None)
 
     def _cancel_retries(self) -> list[tuple[int, Attempt]]:
         waiting, self._waiting = self._waiting, []
@@ -623,9 +613,7 @@ class Scheduler:
         if running.deadline <= now:
             job = running.job
             source = " (default_timeout)" if job.timeout_is_default else ""
-            self._end(
-                running, JobStatus.TIMEOUT, f"Timed out after {duration(job.timeout_s or 0)}{source}", now
-            )
+            self._end(running, JobStatus.TIMEOUT, f"Timed out after {duration(job.timeout_s or 0)}{source}", now)
         if running.family is not None:
             self._press(running, running.family, now)
         elif running.announce_at <= now:

@@ -61,9 +61,7 @@ def failure_summary(outcomes: Sequence[JobOutcome], cause: str | None) -> str | 
     return "; ".join(parts) or None
 
 
-def verdict(
-    run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOutcome], cause: str | None
-) -> str:
+def verdict(run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOutcome], cause: str | None) -> str:
     """``Run 249 FAILED: transform_part2 (data_pipeline)``."""
     if status is RunStatus.INTERRUPTED:
         return f"Run {run_id} {status}: {cause} ({name})"

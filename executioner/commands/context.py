@@ -81,7 +81,8 @@ def program_words(orig_argv: Sequence[str], arguments: int, search_path: str) ->
             first = file.readline(4096).rstrip()
     except OSError:
         return words
-    return [script] if first == b"#!" + os.fsencode(interpreter) else words
+    interpreters = (b"#!" + os.fsencode(interpreter), b"#!/usr/bin/env " + os.fsencode(interpreter))
+    return [script] if first in interpreters else words
 
 
 def default_history_path() -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 from collections.abc import Mapping, Sequence
+from sqlite3 import Connection
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -14,18 +15,19 @@ from executioner.commands.context import Context, Options, history_path, invocat
 from executioner.commands.workflow import load
 from executioner.definition import definer
 from executioner.errors import HistoryError, RunRefusedError, UsageError
-from executioner.history.files import identify, make_folder
+from executioner.history.files import Kind, identify, make_folder
 from executioner.history.lock import this_process
-from executioner.history.store import ActiveRun, HistoryWriter, NewJob, NewRun, RunEnd
+from executioner.history.read import UnfinishedRun, durations_s, reading, unfinished_runs
+from executioner.history.store import HistoryWriter, NewJob, NewRun, RunEnd
 from executioner.listeners import Reporter, RunLog, Tally
 from executioner.model import FAILURES, Job, JobStatus, NextStep, Workflow
 from executioner.plan import Agenda, Plan, Preferences, make_plan
 from executioner.process import Launcher
 from executioner.render.command import Invocation
-from executioner.render.progress import started_line
 from executioner.render.error import error_text
+from executioner.render.progress import started_line
 from executioner.render.summary import RunReport, summary_text
-from executioner.render.text import count, local_time, safe
+from executioner.render.text import local_time, safe
 from executioner.scheduler import Conditions, Outcome, Scheduler
 from executioner.signals import signal_queue
 from executioner.terminal import Stream
@@ -82,10 +84,17 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
     """Show the plan; starts and writes nothing, and refuses what a run would refuse."""
     from executioner.render.dryrun import plan_lines, plan_object
 
-    identify(history)
     _check_log_dir(plan.workflow)
-    out = context.terminal.out
     durations: dict[str, list[float]] = {}
+    if identify(history) is Kind.CURRENT:
+
+        def look(connection: Connection) -> dict[str, list[float]]:
+            found = unfinished_runs(connection, history + ".lock", plan.workflow.config_path)
+            _check_active_runs(context, plan.workflow, [run for run in found if run.lives])
+            return durations_s(connection, plan.workflow.name) if plan.workers > 1 else {}
+
+        durations = reading(history, look)
+    out = context.terminal.out
     if context.options.json:
         out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
         return 0
@@ -118,6 +127,23 @@ def _log_dir_error(workflow: Workflow, why: str) -> UsageError:
         steps=(),
         assurance='Nothing was run. Set "log_dir" in the config to a folder that can be written.',
     )
+
+
+def _check_active_runs(context: Context, workflow: Workflow, active: Sequence[UnfinishedRun]) -> None:
+    """Refuse or warn where the config is already being run."""
+    limit = workflow.max_active_runs
+    if active and limit is not None and len(active) >= limit:
+        verb = "run of this config is" if len(active) == 1 else "runs of this config are"
+        raise RunRefusedError(
+            f"{len(active)} {verb} active, max_active_runs is {limit}",
+            workflow.name,
+            details=[_active_line(one) for one in active],
+            steps=[NextStep("To watch:", ("--show-run", str(active[-1].run_id)))],
+            assurance="Nothing was run.",
+        )
+    err = context.terminal.err
+    for one in active:
+        err.write(f"{err.palette.paint('33', 'Warning:')} this config is already being run: {_active_line(one)}\n")
 
 
 class _Log(NamedTuple):
@@ -204,29 +230,19 @@ class _Run:
             for position, job in enumerate(workflow.jobs)
         )
         try:
-            return self._writer.create_run(new, jobs, self._open_log, self._check_active_runs)
+            return self._writer.create_run(
+                new,
+                jobs,
+                self._open_log,
+                lambda: _check_active_runs(
+                    self._context, workflow, self._writer.active_runs(workflow.config_path)
+                ),
+            )
         except BaseException:
             if self._log.fd >= 0:
                 with contextlib.suppress(OSError):
                     os.unlink(self._log.path)
             raise
-
-    def _check_active_runs(self) -> None:
-        """Refuse or warn where the config is already being run."""
-        active = self._writer.active_runs(self._workflow.config_path)
-        limit = self._workflow.max_active_runs
-        if active and limit is not None and len(active) >= limit:
-            runs = count(len(active), "run")
-            raise RunRefusedError(
-                f"{runs} of this config {'is' if len(active) == 1 else 'are'} active, max_active_runs is {limit}",
-                self._workflow.name,
-                details=[_active_line(one) for one in active],
-                steps=[NextStep("To watch:", ("--show-run", str(active[-1].run_id)))],
-                assurance="Nothing was run.",
-            )
-        for one in active:
-            text = f"this config is already being run: {_active_line(one)}"
-            self._terminal.err.write(f"{self._terminal.err.palette.paint('33', 'Warning:')} {safe(text)}\n")
 
     def _open_log(self, run_id: int) -> str:
         """Create the run's main log; a folder that is missing is made."""
@@ -322,7 +338,9 @@ class _Run:
             details = [f"Its results could not be kept in {path} either: {exc.strerror}"]
         else:
             details = [f"Its results are kept in {path}"]
-        return HistoryError(f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=details)
+        return HistoryError(
+            f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=details
+        )
 
     def _summarise(self, end: RunEnd, cause: str | None, tally: Tally, error: HistoryError | None) -> None:
         options, terminal = self._options, self._terminal
@@ -380,8 +398,8 @@ def _words(job: Job, environment: Mapping[bytes, bytes]) -> list[bytes]:
     return environ.interpolate_words(shlex.split(job.command), environment)
 
 
-def _active_line(run: ActiveRun) -> str:
-    return f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})"
+def _active_line(run: UnfinishedRun) -> str:
+    return safe(f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})")
 
 
 def _stored_options(options: Options) -> dict[str, object]:

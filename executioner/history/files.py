@@ -10,6 +10,7 @@ from executioner.model import NextStep
 
 APPLICATION_ID = 1163412803
 SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 30.0
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -77,7 +78,7 @@ def identify(path: str) -> Kind:
     if not head.startswith(_MAGIC):
         raise refusal(path, "This is not a history: not an SQLite database")
     application, version = int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big")
-    if application != APPLICATION_ID or version != SCHEMA_VERSION or _has_content(path + "-wal"):
+    if application != APPLICATION_ID or version != SCHEMA_VERSION or has_content(path + "-wal"):
         # the truth may stand in the write-ahead log
         application, version = _ask(path)
     if application != APPLICATION_ID:
@@ -91,7 +92,8 @@ def identify(path: str) -> Kind:
     return Kind.CURRENT
 
 
-def _has_content(path: str) -> bool:
+def has_content(path: str) -> bool:
+    """Whether there is a file with anything in it."""
     try:
         return os.stat(path).st_size > 0
     except OSError:
@@ -100,7 +102,7 @@ def _has_content(path: str) -> bool:
 
 def _ask(path: str) -> tuple[int, int]:
     """The application id and schema version as SQLite sees them, read only."""
-    query = "mode=ro" if _has_content(path + "-wal") else "mode=ro&immutable=1"
+    query = "mode=ro" if has_content(path + "-wal") else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(uri(path, query), uri=True, isolation_level=None)
         try:
@@ -138,3 +140,21 @@ def make_folder(path: str) -> None:
             os.chmod(folder, 0o700)
         except FileExistsError:
             continue
+
+
+def is_busy(exc: sqlite3.Error) -> bool:
+    """Whether an error says that another process has the database just now."""
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
+    """What SQLite or the system said about a history, as an error that a user can read."""
+    if isinstance(exc, OSError):
+        return HistoryError(f"The history cannot be used: {exc.strerror}", exc.filename or path)
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return refusal(path, f"The history is damaged: {exc}")
+    if is_busy(exc):
+        return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
+    return HistoryError(f"The history cannot be used: {exc}", path)

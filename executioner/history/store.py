@@ -17,15 +17,13 @@ from typing import NamedTuple, TypeAlias
 from executioner.errors import ExecutionerError, HistoryError
 from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
 from executioner.history import files
-from executioner.history.lock import LockFile, ProcessIdentity, is_alive, is_held
-from executioner.history.read import run_object
-from executioner.history.times import from_utc_text, utc_text
+from executioner.history.lock import LockFile, ProcessIdentity
+from executioner.history.read import UnfinishedRun, durations_s, run_object, unfinished_runs
+from executioner.history.times import utc_text
 from executioner.model import Attempt, RunStatus
 
-BUSY_TIMEOUT_S = 30.0
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _COMMITS_BETWEEN_SIZE_CHECKS = 512
-_PROCESS_COLUMNS = "run_id, boot_id, pid, pid_start_ticks"
 
 _INSERT_RUN = """
 INSERT INTO run_metadata (config_path, config_hash, parent_run_id, root_run_id, total_jobs, completed_jobs,
@@ -53,10 +51,6 @@ WHERE run_id = ? AND status = 'RUNNING'"""
 _DEAD_JOBS_PENDING = """
 UPDATE job_history SET status = 'SKIPPED', reason = 'run interrupted'
 WHERE run_id = ? AND status = 'PENDING'"""
-_DURATIONS = """
-SELECT id, duration_seconds FROM job_history
-WHERE run_id IN (SELECT run_id FROM run_metadata WHERE application_name = ? ORDER BY run_id DESC LIMIT ?)
-  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL"""
 
 
 class NewRun(NamedTuple):
@@ -104,16 +98,6 @@ class RunEnd(NamedTuple):
 JobChange: TypeAlias = tuple[str, dict[str, object]]
 
 
-class ActiveRun(NamedTuple):
-    """A live run."""
-
-    run_id: int
-    user: str | None
-    host: str | None
-    pid: int | None
-    started_at: float
-
-
 class HistoryWriter:
     """The one writing connection of a run. ``path`` must be absolute and real."""
 
@@ -145,25 +129,16 @@ class HistoryWriter:
         with _explained(self.path):
             return dict(self._execute("SELECT name, value FROM database_identity"))
 
-    def active_runs(self, config_path: str) -> list[ActiveRun]:
+    def active_runs(self, config_path: str) -> list[UnfinishedRun]:
         """The live runs of a config, oldest first."""
-        query = f"""SELECT {_PROCESS_COLUMNS}, user, host, start_time FROM run_metadata
-                    WHERE status = 'RUNNING' AND config_path = ? ORDER BY run_id"""
         with _explained(self.path):
-            rows = list(self._execute(query, (config_path,)))
-        return [
-            ActiveRun(row[0], row[4], row[5], row[2], from_utc_text(row[6]))
-            for row in rows
-            if self._lives(*row[:4])
-        ]
+            found = unfinished_runs(self._connection, self._lock.path, config_path)
+        return [run for run in found if run.lives]
 
-    def durations_s(self, application_name: str, runs: int = 10) -> dict[str, list[float]]:
-        """How long each job took when it succeeded, in the application's last ``runs`` runs."""
-        found: dict[str, list[float]] = {}
+    def durations_s(self, application_name: str) -> dict[str, list[float]]:
+        """How long each job took when it succeeded, in the application's last runs."""
         with _explained(self.path):
-            for job, duration in self._execute(_DURATIONS, (application_name, runs)):
-                found.setdefault(job, []).append(duration)
-        return found
+            return durations_s(self._connection, application_name)
 
     def create_run(
         self, run: NewRun, jobs: Iterable[NewJob], open_log: Callable[[int], str], before: Callable[[], None]
@@ -213,17 +188,11 @@ class HistoryWriter:
         return run_id
 
     def _record_dead_runs(self) -> None:
-        query = f"SELECT {_PROCESS_COLUMNS} FROM run_metadata WHERE status = 'RUNNING'"
-        for run_id, *process in self._execute(query).fetchall():
-            if not self._lives(run_id, *process):
-                self._execute(_DEAD_RUN, ("Its runner ended without recording a result", run_id))
-                self._execute(_DEAD_JOBS_RUNNING, (run_id,))
-                self._execute(_DEAD_JOBS_PENDING, (run_id,))
-
-    def _lives(self, run_id: int, boot_id: str | None, pid: int, ticks: int | None) -> bool:
-        """Whether a RUNNING run has its runner; a lock that cannot be read counts as held."""
-        held = is_held(self._lock.path, run_id)
-        return held is not False or is_alive(ProcessIdentity(boot_id, pid, ticks))
+        for run in unfinished_runs(self._connection, self._lock.path):
+            if not run.lives:
+                self._execute(_DEAD_RUN, ("Its runner ended without recording a result", run.run_id))
+                self._execute(_DEAD_JOBS_RUNNING, (run.run_id,))
+                self._execute(_DEAD_JOBS_PENDING, (run.run_id,))
 
     def note(self, event: Event) -> None:
         """Take an event in, to be written by the next commit."""
@@ -243,11 +212,11 @@ class HistoryWriter:
         try:
             self._execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as exc:
-            if _is_busy(exc):
+            if files.is_busy(exc):
                 return False
-            raise _problem(self.path, exc) from exc
+            raise files.problem(self.path, exc) from exc
         except sqlite3.Error as exc:
-            raise _problem(self.path, exc) from exc
+            raise files.problem(self.path, exc) from exc
         try:
             for job, columns in self._changes:
                 self._execute(self._update(tuple(columns)), (*columns.values(), self.run_id, job))
@@ -257,9 +226,9 @@ class HistoryWriter:
         except sqlite3.Error as exc:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.rollback()
-            if _is_busy(exc):
+            if files.is_busy(exc):
                 return False
-            raise _problem(self.path, exc) from exc
+            raise files.problem(self.path, exc) from exc
         self._changes.clear()
         self._commits += 1
         if self._commits % _COMMITS_BETWEEN_SIZE_CHECKS == 0:
@@ -274,9 +243,9 @@ class HistoryWriter:
         """
         with _explained(self.path):
             self._execute("PRAGMA synchronous = FULL")
-            self._execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+            self._execute(f"PRAGMA busy_timeout = {int(files.BUSY_TIMEOUT_S * 1000)}")
         if not self._commit(end):
-            raise HistoryError(f"The history was locked for {BUSY_TIMEOUT_S:.0f} s", self.path)
+            raise HistoryError(f"The history was locked for {files.BUSY_TIMEOUT_S:.0f} s", self.path)
 
     def run_object(self) -> dict[str, object] | None:
         """The run as scripts read it (docs/history.md)."""
@@ -439,7 +408,7 @@ def _create(path: str, mode: int) -> None:
 
 def _connect(path: str, lock: LockFile) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=files.BUSY_TIMEOUT_S
     )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -454,26 +423,10 @@ def _connect(path: str, lock: LockFile) -> sqlite3.Connection:
     return connection
 
 
-def _is_busy(exc: sqlite3.Error) -> bool:
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
-    if isinstance(exc, OSError):
-        return HistoryError(f"The history cannot be used: {exc.strerror}", exc.filename or path)
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return files.refusal(path, f"The history is damaged: {exc}")
-    if _is_busy(exc):
-        return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
-    return HistoryError(f"The history cannot be written: {exc}", path)
-
-
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
     """Turn what SQLite and the system raise into an error that a user can read."""
     try:
         yield
     except (sqlite3.Error, OSError) as exc:
-        raise _problem(path, exc) from exc
+        raise files.problem(path, exc) from exc

@@ -34,9 +34,7 @@ class RunReport(NamedTuple):
         return [outcome for outcome in self.outcomes if outcome.status in statuses]
 
 
-def summary_text(
-    report: RunReport, invocation: Invocation, palette: Palette, cwd: str, width: int | None
-) -> str:
+def summary_text(report: RunReport, invocation: Invocation, palette: Palette, cwd: str, width: int | None) -> str:
     """The whole screen, ended by a newline.
 
     Args:

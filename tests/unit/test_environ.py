@@ -110,7 +110,7 @@ def test_a_circle_may_lie_behind_other_variables() -> None:
 
 def test_a_circle_through_two_layers() -> None:
     """A job's variable and the application's can refer to each other."""
-    assert find_circle({"B": "${A}"}, {"A": "${B}"}, {}) == ("A", "B")
+    assert find_circle({"B": "${A}"}, {"A": "${B}"}, {}) == ("B", "A")
 
 
 def test_a_circle_through_the_layer_below() -> None:

@@ -1,0 +1,98 @@
+"""The documents are true: commands in them run, screens in them are what the program prints."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness import ROOT, Program
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(text: str, marker: str) -> str:
+    """The code block that follows a marker."""
+    found = re.search(rf"<!-- {re.escape(marker)} -->\n```\w*\n(.*?)```", text, re.DOTALL)
+    assert found, marker
+    return found[1]
+
+
+def test_the_help_in_the_document_is_the_programs(program: Program) -> None:
+    """docs/command-line.md shows the real --help, to the letter."""
+    document = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    assert block(document, "help:begin") == program("--help", env={"COLUMNS": "100"}).out
+
+
+def figures_removed(screen: str) -> str:
+    """A screen without what differs from run to run: times and the folders of this machine."""
+    screen = re.sub(r"\d\d:\d\d:\d\d", "TIME", screen)
+    screen = re.sub(r"\d{4}-\d\d-\d\d", "DATE", screen)
+    return re.sub(r"(?<= )/\S*(?=/examples/data_pipeline|/\.local/state)", "FOLDER", screen)
+
+
+def test_the_tour_of_the_readme(program: Program) -> None:
+    """The README's first screen is what the program prints, and its tour leads to the report."""
+    checkout = program.folder / "checkout"
+    shutil.copytree(
+        ROOT / "examples/data_pipeline",
+        checkout / "examples/data_pipeline",
+        ignore=shutil.ignore_patterns("data", "work", "report", "outbox", "logs"),
+    )
+    bin_folder = program.folder / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "executioner").symlink_to(ROOT / "executioner.py")
+    env = program.environment({"PATH": f"{bin_folder}:{program.env['PATH']}"})
+
+    def shell(line: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["sh", "-c", line], cwd=checkout, env=env, text=True, capture_output=True, check=False
+        )
+
+    first = program.on_terminal(
+        "-c",
+        "examples/data_pipeline/data_pipeline.json",
+        folder=checkout,
+        script=bin_folder / "executioner",
+        env=env,
+    )
+    assert first.code == 1
+    assert figures_removed(first.out) == figures_removed(block(README, "screen: first"))
+    assert "FileNotFoundError" in shell(block(README, "tour: look")).stdout
+    assert shell(block(README, "tour: mend")).returncode == 0
+    assert "Total: 8 jobs to execute" in shell(block(README, "tour: preview")).stdout
+    assert shell(block(README, "tour: run")).returncode == 0
+    report = (checkout / "examples/data_pipeline/report/report.html").read_text(encoding="utf-8")
+    assert "<svg" in report
+    if shutil.which("sqlite3"):
+        assert shell(block(README, "tour: history")).stdout == (
+            "1|data_pipeline|FAILED|3/8\n2|data_pipeline|SUCCESS|8/8\n"
+        )
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    """Relative links in README, CHANGELOG and docs/ name files that exist."""
+    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_examples_of_the_readme_are_right(program: Program) -> None:
+    """The README's config validates, and its commands for a new workflow succeed in order."""
+    [config] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    Path(program.folder / "readme.json").write_text(config, encoding="utf-8")
+    assert program("-c", "readme.json", "--validate").code == 0
+    commands = re.search(r"```sh\n(executioner --simple-config.*?)```", README, re.DOTALL)
+    assert commands
+    script = 'set -e\nexecutioner() { executioner.py "$@"; }\n' + commands[1]
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=program.folder,
+        env=program.environment({"PATH": f"{os.path.dirname(program.command()[0])}:{program.env['PATH']}"}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Status: SUCCESS" in done.stdout
