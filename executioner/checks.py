@@ -125,9 +125,7 @@ class CheckRunner:
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self._plugins = plugins
 
-    def start(
-        self, checks: Sequence[Check], environment: Mapping[bytes, bytes], log_fd: int, working_dir: str
-    ) -> tuple[int, int]:
+    def start(self, checks: Sequence[Check], environment: Mapping[bytes, bytes], log_fd: int) -> tuple[int, int]:
         """Start a child that tries checks in turn; returns its pid and the descriptor of its report.
 
         Raises:

@@ -15,9 +15,7 @@ from executioner.errors import UsageError
 MOST_BYTES = 131_071
 
 #: What ``inherit_shell_env: "default"`` keeps, and all names that begin with ``LC_``.
-DEFAULT_NAMES = frozenset(
-    {b"PATH", b"HOME", b"USER", b"LOGNAME", b"SHELL", b"LANG", b"TZ", b"TMPDIR", b"TERM"}
-)
+DEFAULT_NAMES = frozenset({b"PATH", b"HOME", b"USER", b"LOGNAME", b"SHELL", b"LANG", b"TZ", b"TMPDIR", b"TERM"})
 
 #: What names of environment variables consist of; the first is no digit.
 NAME_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789")
@@ -44,9 +42,7 @@ def base_environment(
         return {}
     if isinstance(inherit, str):
         return {
-            name: value
-            for name, value in inherited.items()
-            if name in DEFAULT_NAMES or name.startswith(b"LC_")
+            name: value for name, value in inherited.items() if name in DEFAULT_NAMES or name.startswith(b"LC_")
         }
     names = (_encoded(name) for name in inherit)
     return {name: inherited[name] for name in names if name in inherited}
@@ -269,9 +265,7 @@ def _is_secret_word(word: str) -> bool:
     if singular in _HARMLESS or word in _HARMLESS:
         return False
     return (
-        singular in _SECRET_WORDS
-        or any(stem in word for stem in _SECRET_STEMS)
-        or singular.endswith(_SECRET_ENDS)
+        singular in _SECRET_WORDS or any(stem in word for stem in _SECRET_STEMS) or singular.endswith(_SECRET_ENDS)
     )
 
 

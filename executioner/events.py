@@ -33,8 +33,8 @@ class AttemptFailed(NamedTuple):
 class JobEnded(NamedTuple):
     """A job has its final status.
 
-    ``started_at`` is None if it never came to a start; ``duration_s`` is first start to
-    last end, waits included; ``memory_mb`` and ``cpu_percent`` are None where unknown.
+    ``duration_s`` is first start to last end, waits included, and None if it never came to
+    a start; ``memory_mb`` and ``cpu_percent`` are None where unknown.
     """
 
     at: float
@@ -42,7 +42,6 @@ class JobEnded(NamedTuple):
     status: JobStatus
     reason: str | None
     exit_code: int | None
-    started_at: float | None
     duration_s: float | None
     attempts: Sequence[Attempt]
     of: int

@@ -55,10 +55,12 @@ class RunLog:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def write(self, at: float, text: str) -> None:
-        """Add a line. A full disk loses it, never the run."""
+    def write(self, at: float, *texts: str) -> None:
+        """Add lines of one time. A full disk loses them, never the run."""
+        time = local_time(at)
+        lines = "".join(f"{time} {text}\n" for text in texts)
         with contextlib.suppress(OSError):
-            os.write(self._fd, f"{local_time(at)} {text}\n".encode("utf-8", "backslashreplace"))
+            os.write(self._fd, lines.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Close the file."""
@@ -80,6 +82,7 @@ class Reporter:
 
     def hear(self, events: Sequence[Event]) -> None:
         """Take in what happened, in order."""
+        logged: list[str] = []
         shown: list[str] = []
         for event in events:
             self._tally.hear(event)
@@ -88,9 +91,11 @@ class Reporter:
                 continue
             line = event_line(event, self._tally.ended, self._total, _PLAIN, verbose=True)
             if line is not None:
-                self._log.write(event.at, line)
+                logged.append(line)
             if self._out is not None:
                 shown += self._shown(event, self._out.palette)
+        if logged:
+            self._log.write(events[-1].at, *logged)
         if self._out is not None and shown:
             self._out.write("\n".join(shown) + "\n")
 

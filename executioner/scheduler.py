@@ -16,17 +16,17 @@ Rules:
   results that could not be recorded are left to the caller.
 """
 
+import errno
 import os
-import random
-import resource
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from time import monotonic, time
 from typing import NamedTuple, Protocol
 
-from executioner import joblog, retry
-from executioner.checks import CheckRunner
+from executioner import attempt, joblog, retry
+from executioner.attempt import CannotStartError, Phase, Progress, Running, Starter
+from executioner.ending import Ending
 from executioner.errors import HistoryError
 from executioner.events import (
     AttemptFailed,
@@ -38,20 +38,18 @@ from executioner.events import (
     RunInterrupted,
     Warned,
 )
-from executioner.family import Family, ProcessTable, adopt_orphans, process_table
-from executioner.model import FAILURES, Attempt, Job, JobStatus
+from executioner.family import ProcessTable, adopt_orphans, process_table
+from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
-from executioner.process import Launcher
 from executioner.render.text import duration
 from executioner.signals import SignalQueue
 from executioner.verdict import ON_REQUEST
 
-_FIRST_SIGN_OF_LIFE_S = 10.0
 _SIGN_OF_LIFE_S = 300.0
 _BUSY_HISTORY_S = 30.0
-_LAST_RESORT_S = 10.0  # after KILL: a process that the kernel cannot end is given up
 _IDLE_S = 0.05
-_EXHAUSTED = frozenset({11, 12, 23, 24})  # EAGAIN, ENOMEM, ENFILE, EMFILE
+_NEVER = float("inf")
+_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE})
 _CAUSES = {
     signal.SIGINT: "Ctrl-C (SIGINT)",
     signal.SIGTERM: "Terminated (SIGTERM)",
@@ -70,94 +68,12 @@ class Recorder(Protocol):
         """Write what was noted; False if the history is busy just now."""
 
 
-class Conditions(NamedTuple):
-    """What all jobs of a run have in common."""
-
-    run_id: int
-    token: str  # marks the run's processes
-    log_dir: str
-    log_stem: str  # executioner.<app>
-    kill_grace_s: float
-    environment: Callable[[Job], dict[bytes, bytes]]
-    words: Callable[[Job, Mapping[bytes, bytes]], list[bytes]] | None  # None: a shell runs commands
-
-
 class Outcome(NamedTuple):
     """How the loop ended: by which signal, if any; and why the history failed, if it did."""
 
     signal: int | None
     cause: str | None
     history_error: HistoryError | None
-
-
-class _Progress:
-    """What a job's earlier attempts leave to the later ones."""
-
-    __slots__ = ("attempts", "first_at", "first_mono", "log_path")
-
-    def __init__(self) -> None:
-        self.attempts: list[Attempt] = []
-        self.first_at: float | None = None
-        self.first_mono = 0.0
-        self.log_path: str | None = None
-
-
-class _Running:
-    """One attempt on its way."""
-
-    __slots__ = (
-        "alone_since",
-        "announce_at",
-        "check_fd",
-        "cpu_s",
-        "deadline",
-        "end_reason",
-        "end_status",
-        "environment",
-        "exit_code",
-        "family",
-        "frame",
-        "job",
-        "kill_at",
-        "killed",
-        "number",
-        "own_peak_kib",
-        "peak_kib",
-        "phase",
-        "pid",
-        "position",
-        "scan_at",
-        "scan_step",
-        "started_at",
-        "started_mono",
-    )
-
-    def __init__(self, position: int, job: Job, number: int, frame: joblog.Frame) -> None:
-        self.position = position
-        self.job = job
-        self.number = number
-        self.frame = frame
-        self.phase = "command"
-        self.pid = 0
-        self.environment: dict[bytes, bytes] = {}
-        self.check_fd = -1
-        self.cpu_s = 0.0
-        self.peak_kib = self.own_peak_kib = 0
-        self.started_at = self.started_mono = 0.0
-        self.deadline = self.announce_at = float("inf")
-        self.alone_since: float | None = None
-        # set while the attempt is being ended:
-        self.family: Family | None = None
-        self.end_status = JobStatus.INTERRUPTED
-        self.end_reason = ""
-        self.kill_at = self.scan_at = float("inf")
-        self.scan_step = 0.02
-        self.killed = False
-        self.exit_code: int | None = None
-
-    def wake_at(self) -> float:
-        """When it next wants to be looked at."""
-        return min(self.deadline, self.announce_at, self.kill_at, self.scan_at)
 
 
 class Scheduler:
@@ -167,31 +83,31 @@ class Scheduler:
         self,
         plan: Plan,
         agenda: Agenda,
-        conditions: Conditions,
+        starter: Starter,
+        kill_grace_s: float,
         history: Recorder,
         listen: Callable[[Sequence[Event]], None],
-        launcher: Launcher,
-        checks: CheckRunner,
         signals: SignalQueue,
+        chance: Callable[[], float],
     ) -> None:
         self._jobs = plan.workflow.jobs
         self._plan = plan
         self._agenda = agenda
-        self._conditions = conditions
+        self._starter = starter
+        self._kill_grace_s = kill_grace_s
         self._history = history
         self._listen = listen
-        self._launcher = launcher
-        self._checks = checks
         self._signals = signals
+        self._chance = chance  # for the jitter of retries
         self._workers = plan.workers
-        self._progress: dict[int, _Progress] = {}  # of jobs that are under way
-        self._running: dict[int, _Running] = {}  # by pid
-        self._starting: list[_Running] = []  # chosen, not yet committed
+        self._progress: dict[int, Progress] = {}  # of jobs that are under way
+        self._running: dict[int, Running] = {}  # by pid
+        self._starting: list[Running] = []  # chosen, not yet committed
         self._waiting: list[tuple[float, int]] = []  # (when, position) of next attempts
         self._events: list[Event] = []  # not yet told to the listeners
-        self._next_wake = float("inf")  # never later than any running job's wake_at
-        self._lonely: _Running | None = None
-        self._stopped_by: str | None = None
+        self._next_wake = _NEVER  # never later than any running job's wake_at
+        self._lonely: Running | None = None
+        self._stopped = False
         self._signal: int | None = None
         self._cause: str | None = None
         self._busy_since: float | None = None
@@ -199,18 +115,23 @@ class Scheduler:
         self._adopting = False
         self._table: ProcessTable | None = None  # as of this turn
 
-    # --- the loop ---------------------------------------------------------------------
+    # --- the loop -------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """Execute the plan to its end, or to the end that a signal or a fault brings."""
-        self._skip_on_request()
+        self._skip([at for at, action in enumerate(self._plan.actions) if action is Action.SKIP], ON_REQUEST)
         while True:
             self._reap()
             self._serve_deadlines()
             self._choose()
-            if self._commit():
-                self._launch()
-            self._publish()
+            committed = self._commit()
+            told: Sequence[Event] = ()
+            if committed or self._history_error:
+                told, self._events = self._events, []
+            if committed:
+                self._launch()  # what fails to start is told, and committed, in the next turn
+            if told:
+                self._listen(told)
             if not (self._running or self._starting or self._waiting or self._agenda or self._events):
                 return Outcome(self._signal, self._cause, self._history_error)
             self._wait()
@@ -218,8 +139,7 @@ class Scheduler:
     def kill_all(self) -> None:
         """End every process at once, without recording anything: for a fault of our own."""
         for running in self._running.values():
-            family = running.family or self._family(running)
-            family.send(signal.SIGKILL, process_table())
+            self._starter.family(running).send(signal.SIGKILL, process_table())
 
     def _tell(self, event: Event) -> None:
         """Something to be recorded; the listeners hear of it once that is done."""
@@ -229,11 +149,6 @@ class Scheduler:
     def _say(self, event: Event) -> None:
         """Something for the listeners alone, at once."""
         self._listen((event,))
-
-    def _skip_on_request(self) -> None:
-        skipped = self._plan.jobs(Action.SKIP)
-        if skipped:
-            self._tell(JobsSkipped(time(), skipped, ON_REQUEST))
 
     def _commit(self) -> bool:
         """Write what happened; whether processes may be started now."""
@@ -251,7 +166,7 @@ class Scheduler:
         if self._busy_since is None:
             self._busy_since = now
         elif now - self._busy_since > _BUSY_HISTORY_S:
-            self._give_up_history(HistoryError(f"The history was locked for {_BUSY_HISTORY_S:.0f} s"))
+            self._give_up_history(HistoryError(f"it was locked by another process for {_BUSY_HISTORY_S:.0f} s"))
         return False
 
     def _give_up_history(self, error: HistoryError) -> None:
@@ -259,35 +174,30 @@ class Scheduler:
         self._busy_since = None
         self._say(Warned(time(), f"{error.what}. Nothing more is started."))
         self._stop("the history could not be written")
-        self._drop_chosen("the history could not be written")
-
-    def _publish(self) -> None:
-        if self._events and self._busy_since is None:
-            events, self._events = self._events, []
-            self._listen(events)
 
     def _wait(self) -> None:
-        if self._events and self._busy_since is None:
+        """Sleep until a child ends, a signal comes or the next deadline passes."""
+        busy = self._busy_since is not None
+        if self._events and not busy:
             return
         now = monotonic()
         until = self._next_wake
         if self._waiting:
             until = min(until, self._waiting[0][0])
-        if self._busy_since is not None:
+        if busy:
             until = min(until, now + _IDLE_S)
-        timeout = None if until == float("inf") else max(0.0, until - now)
-        if not self._adopting and (timeout is None or timeout > _IDLE_S):
+        timeout = None if until == _NEVER else max(0.0, until - now)
+        if self._adopting or (timeout is not None and timeout <= _IDLE_S):
+            number = self._signals.wait(timeout)
+        else:
             number = self._signals.wait(_IDLE_S)
-            if number is None:  # a long job: worth the import that this costs
+            if number is None:  # a job that takes its time: worth the import that this costs
                 self._adopting = True
                 adopt_orphans()
-                return
-        else:
-            number = self._signals.wait(timeout)
         if number is not None and number != signal.SIGCHLD:
             self._interrupt(number)
 
-    # --- choosing and starting ----------------------------------------------------------
+    # --- choosing and starting --------------------------------------------------------------
 
     def _choose(self) -> None:
         """Fill the free workers: retries that are due first, then the most urgent jobs."""
@@ -310,42 +220,22 @@ class Scheduler:
         job = self._jobs[position]
         progress = self._progress.get(position)
         if progress is None:
-            progress = self._progress[position] = _Progress()
-        number = len(progress.attempts) + 1
-        of = job.retry.max_retries + 1
+            progress = self._progress[position] = Progress()
         try:
-            frame = self._open_log(job, progress, number, of)
+            running = self._starter.open(position, job, progress)
         except OSError as exc:
             if exc.errno in _EXHAUSTED and (self._running or self._starting):
                 self._fewer_workers(position, progress, exc)
                 return False
             reason = f"Could not be started: its log cannot be written: {exc.strerror}"
-            self._conclude(position, JobStatus.ERROR, reason, None, None)
+            self._conclude(position, JobStatus.ERROR, reason, None)
             return True
-        progress.log_path = frame.path
-        running = _Running(position, job, number, frame)
-        running.started_at = time()
-        if progress.first_at is None:
-            progress.first_at, progress.first_mono = running.started_at, monotonic()
         self._starting.append(running)
-        self._tell(AttemptStarting(running.started_at, job, number, of, frame.path))
+        of = job.retry.max_retries + 1
+        self._tell(AttemptStarting(time(), job, running.number, of, running.frame.path))
         return True
 
-    def _open_log(self, job: Job, progress: _Progress, number: int, of: int) -> joblog.Frame:
-        conditions = self._conditions
-        stem = f"{conditions.log_stem}.job-{job.id}.run-{conditions.run_id}"
-        if progress.log_path is None:
-            fd, path = joblog.create(conditions.log_dir, stem)
-        else:
-            fd, path = joblog.reopen(conditions.log_dir, stem, progress.log_path)
-        attempt = f", attempt {number} of {of}" if of > 1 else ""
-        try:
-            return joblog.begin(fd, path, f"{job.id}, run {conditions.run_id}{attempt}")
-        except OSError:
-            os.close(fd)
-            raise
-
-    def _fewer_workers(self, position: int, progress: _Progress, exc: OSError) -> None:
+    def _fewer_workers(self, position: int, progress: Progress, exc: OSError) -> None:
         self._workers = len(self._running) + len(self._starting)
         self._say(Warned(time(), f"{exc.strerror}: going on with {self._workers} at a time"))
         if progress.attempts:
@@ -359,16 +249,20 @@ class Scheduler:
         starting, self._starting = self._starting, []
         for running in starting:
             self._keep_company(running)
-            job = running.job
-            running.started_at, running.started_mono = time(), monotonic()
-            if job.timeout_s is not None:
-                running.deadline = running.started_mono + job.timeout_s
-            running.announce_at = running.started_mono + _FIRST_SIGN_OF_LIFE_S
-            running.own_peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            running.environment = self._environment(running)
-            self._enter_phase(running, "pre" if job.pre_checks else "command")
+            try:
+                self._starter.start(running, self._progress[running.position])
+            except CannotStartError as exc:
+                self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
+            else:
+                self._watch(running)
 
-    def _keep_company(self, running: _Running) -> None:
+    def _watch(self, running: Running) -> None:
+        self._running[running.pid] = running
+        wake_at = running.wake_at()
+        if wake_at < self._next_wake:
+            self._next_wake = wake_at
+
+    def _keep_company(self, running: Running) -> None:
         """Note whether a job runs alone: then the orphans that appear meanwhile are its own."""
         if self._lonely:
             self._lonely.alone_since = None
@@ -377,47 +271,7 @@ class Scheduler:
             running.alone_since = time()
             self._lonely = running
 
-    def _environment(self, running: _Running) -> dict[bytes, bytes]:
-        job = running.job
-        environment = self._conditions.environment(job)
-        environment[b"EXECUTIONER_JOB_ID"] = job.id.encode()
-        environment[b"EXECUTIONER_ATTEMPT"] = b"%d" % running.number
-        outer = environment.get(b"EXECUTIONER_TRACE")
-        mark = self._mark(running).encode()
-        environment[b"EXECUTIONER_TRACE"] = outer + b" " + mark if outer else mark
-        environment[b"PWD"] = os.fsencode(job.working_dir)
-        return environment
-
-    def _mark(self, running: _Running) -> str:
-        return f"{self._conditions.token}/{running.job.id}/{running.number}"
-
-    def _enter_phase(self, running: _Running, phase: str) -> None:
-        """Start an attempt's pre-checks, command or post-checks."""
-        running.phase = phase
-        job = running.job
-        try:
-            os.chdir(job.working_dir)
-            if phase == "command":
-                words = self._conditions.words
-                fd = running.frame.fd
-                if words is None:
-                    pid = self._launcher.spawn_shell(job.command, running.environment, fd)
-                else:
-                    pid = self._launcher.spawn_words(words(job, running.environment), running.environment, fd)
-            else:
-                checks = job.pre_checks if phase == "pre" else job.post_checks
-                pid, running.check_fd = self._checks.start(
-                    checks, running.environment, running.frame.fd, job.working_dir
-                )
-        except OSError as exc:
-            what = f"{exc.strerror}: {exc.filename}" if exc.filename else str(exc.strerror)
-            self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {what}", None)
-            return
-        running.pid = pid
-        self._running[pid] = running
-        self._next_wake = min(self._next_wake, running.wake_at())
-
-    # --- what ended -------------------------------------------------------------------
+    # --- what ended -----------------------------------------------------------------------
 
     def _reap(self) -> None:
         """Take in every child that ended."""
@@ -428,7 +282,8 @@ class Scheduler:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 for running in list(self._running.values()):
-                    self._gone(running, JobStatus.ERROR, "Its exit status is not known")
+                    del self._running[running.pid]
+                    self._attempt_over(running, JobStatus.ERROR, "Its exit status is not known", None)
                 return
             if not pid:
                 return
@@ -436,44 +291,47 @@ class Scheduler:
             if ended is not None:
                 ended.cpu_s += usage.ru_utime + usage.ru_stime
                 ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
-                self._child_ended(ended, os.waitstatus_to_exitcode(status))
+                self._process_ended(ended, os.waitstatus_to_exitcode(status))
 
-    def _child_ended(self, running: _Running, exit_code: int) -> None:
-        if running.family is not None:
-            running.family.leader_reaped()
-            running.exit_code = exit_code
-            running.scan_at = self._next_wake = 0.0  # whether others are left, the deadlines' turn will tell
+    def _process_ended(self, running: Running, exit_code: int) -> None:
+        """The process of an attempt's phase ended."""
+        if running.ending is not None:
+            running.ending.leader_ended(exit_code)
+            self._next_wake = 0.0  # whether others are left is looked at with the deadlines
             return
         del self._running[running.pid]
-        if running.phase == "command":
+        if running.phase is Phase.COMMAND:
             if exit_code:
-                self._attempt_over(
-                    running, JobStatus.FAILED, _exit_reason(exit_code, running.environment), exit_code
-                )
+                reason = attempt.exit_reason(exit_code, running.environment)
+                self._attempt_over(running, JobStatus.FAILED, reason, exit_code)
             elif running.job.post_checks:
-                self._enter_phase(running, "post")
+                self._enter(running, Phase.POST_CHECKS)
             else:
                 self._attempt_over(running, JobStatus.SUCCESS, None, 0)
             return
-        verdict = self._checks.verdict(running.check_fd, exit_code)
-        running.check_fd = -1
-        if running.phase == "pre":
+        verdict = self._starter.verdict(running, exit_code)
+        if running.phase is Phase.PRE_CHECKS:
             if verdict is None:
-                self._enter_phase(running, "command")
+                self._enter(running, Phase.COMMAND)
             else:
-                self._attempt_over(running, JobStatus.FAILED, f"Pre-check failed: {verdict}", None, retry_it=False)
+                reason = f"Pre-check failed: {verdict}"
+                self._attempt_over(running, JobStatus.FAILED, reason, None, retry_it=False)
         elif verdict is None:
             self._attempt_over(running, JobStatus.SUCCESS, None, 0)
         else:
             self._attempt_over(running, JobStatus.FAILED, f"Post-check failed: {verdict}", 0, by_code=False)
 
-    def _gone(self, running: _Running, status: JobStatus, reason: str) -> None:
-        del self._running[running.pid]
-        self._attempt_over(running, status, reason, running.exit_code)
+    def _enter(self, running: Running, phase: Phase) -> None:
+        try:
+            self._starter.enter(running, phase)
+        except CannotStartError as exc:
+            self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
+        else:
+            self._watch(running)
 
     def _attempt_over(
         self,
-        running: _Running,
+        running: Running,
         status: JobStatus,
         reason: str | None,
         exit_code: int | None,
@@ -484,55 +342,36 @@ class Scheduler:
         """Close an attempt, and decide between another one and the job's end."""
         if running is self._lonely:
             self._lonely = None
-        if running.check_fd >= 0:
-            os.close(running.check_fd)
-        now = monotonic()
-        at = time()
-        job = running.job
-        elapsed = now - running.started_mono if running.started_mono else 0.0
-        section = joblog.end(running.frame, f"{status}: {reason}" if reason else str(status), elapsed)
-        if not section.intact:
-            self._say(Warned(at, _truncated(job.id, running.frame.path)))
+        closed, intact = attempt.close(running, status, reason, exit_code)
+        if not intact:
+            self._say(Warned(time(), _truncated(running.job.id, running.frame.path)))
         progress = self._progress[running.position]
-        progress.attempts.append(
-            Attempt(
-                running.number,
-                status,
-                reason,
-                exit_code,
-                running.started_at,
-                at,
-                elapsed,
-                section.start,
-                section.end,
-            )
-        )
-        if retry_it and status in FAILURES and self._retry(running, status, exit_code if by_code else None, now):
+        progress.attempts.append(closed)
+        if retry_it and status in FAILURES and self._retry(running, progress, exit_code if by_code else None):
             return
-        memory_mb = running.peak_kib / 1024 if running.peak_kib > running.own_peak_kib else None
-        cpu = 100 * running.cpu_s / elapsed if elapsed > 0 else None
-        self._conclude(running.position, status, reason, exit_code, (memory_mb, cpu))
+        cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
+        self._conclude(running.position, status, reason, exit_code, running.memory_mb(), cpu_percent)
 
-    def _retry(self, running: _Running, status: JobStatus, exit_code: int | None, now: float) -> bool:
-        if self._stopped_by is not None or self._cause is not None:
+    def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> bool:
+        """Plan the next attempt, if there is to be one."""
+        if self._stopped or self._cause is not None:
             return False
-        progress = self._progress[running.position]
         policy = running.job.retry
-        elapsed = now - progress.first_mono
+        now = monotonic()
+        elapsed = now - (progress.started_mono or now)
         wait = retry.next_wait_s(
             policy,
-            status=status,
+            status=progress.attempts[-1].status,
             exit_code=exit_code,
             retries=running.number - 1,
             elapsed_s=elapsed,
-            chance=random.random(),
+            chance=self._chance(),
         )
         if wait is None:
             return False
         heappush(self._waiting, (now + wait, running.position))
-        self._tell(
-            AttemptFailed(time(), running.job, tuple(progress.attempts), policy.max_retries + 1, elapsed, wait)
-        )
+        attempts = tuple(progress.attempts)
+        self._tell(AttemptFailed(time(), running.job, attempts, policy.max_retries + 1, elapsed, wait))
         return True
 
     def _conclude(
@@ -541,35 +380,33 @@ class Scheduler:
         status: JobStatus,
         reason: str | None,
         exit_code: int | None,
-        usage: tuple[float | None, float | None] | None,
+        memory_mb: float | None = None,
+        cpu_percent: float | None = None,
     ) -> None:
         """Give a job its final status, and its dependents what follows from it."""
         job = self._jobs[position]
         progress = self._progress.pop(position)
-        at = time()
-        elapsed = monotonic() - progress.first_mono if progress.first_at is not None else None
-        memory_mb, cpu_percent = usage or (None, None)
+        started = progress.started_mono
         self._tell(
             JobEnded(
-                at,
-                job,
-                status,
-                reason,
-                exit_code,
-                progress.first_at,
-                elapsed,
-                tuple(progress.attempts),
-                job.retry.max_retries + 1,
-                memory_mb,
-                cpu_percent,
-                progress.log_path,
+                at=time(),
+                job=job,
+                status=status,
+                reason=reason,
+                exit_code=exit_code,
+                duration_s=None if started is None else monotonic() - started,
+                attempts=tuple(progress.attempts),
+                of=job.retry.max_retries + 1,
+                memory_mb=memory_mb,
+                cpu_percent=cpu_percent,
+                log_path=progress.log_path,
             )
         )
         if status is JobStatus.SUCCESS:
             self._agenda.succeeded(position)
             return
         self._skip(self._agenda.failed(position), "dependency failed")
-        if status in FAILURES and not self._plan.continue_on_error and self._stopped_by is None:
+        if status in FAILURES and not self._plan.continue_on_error and not self._stopped:
             self._stop(f"run stopped after {job.id} failed")
 
     def _skip(self, positions: Sequence[int], reason: str) -> None:
@@ -577,26 +414,32 @@ class Scheduler:
             self._tell(JobsSkipped(time(), [self._jobs[position] for position in positions], reason))
 
     def _stop(self, reason: str) -> None:
-        """Start nothing more, further attempts included. What was chosen already may go on."""
-        self._stopped_by = reason
+        """Start nothing more, further attempts included."""
+        self._stopped = True
         self._skip(self._agenda.drop_rest(), reason)
-        for position, last in self._cancel_retries():
-            self._conclude(position, last.status, f"{last.reason} (not retried: {reason})", last.exit_code, None)
+        for position, last in self._give_back(reason):
+            self._conclude(position, last.status, f"{last.reason} (not retried: {reason})", last.exit_code)
 
-    def _cancel_retries(self) -> list[tuple[int, Attempt]]:
-        waiting, self._waiting = self._waiting, []
-        positions = sorted(position for _, position in waiting)
-        return [(position, self._progress[position].attempts[-1]) for position in positions]
+    def _give_back(self, reason: str) -> list[tuple[int, Attempt]]:
+        """Take back what was to start, for the first time or again.
 
-    def _drop_chosen(self, reason: str) -> None:
-        """Take back what was chosen but is not committed, and so was not started."""
+        Jobs that never started are skipped; those that did are returned with their last
+        attempt, in config order.
+        """
+        positions = [position for _, position in self._waiting]
+        self._waiting = []
         starting, self._starting = self._starting, []
-        for running in starting:
+        for running in starting:  # chosen in a turn whose commit did not succeed
             joblog.end(running.frame, f"not started: {reason}", 0.0)
-            del self._progress[running.position]
-            self._skip([running.position, *self._agenda.failed(running.position)], reason)
+            if self._progress[running.position].attempts:
+                positions.append(running.position)
+            else:
+                del self._progress[running.position]
+                self._skip([running.position], reason)
+                self._skip(self._agenda.failed(running.position), reason)
+        return [(position, self._progress[position].attempts[-1]) for position in sorted(positions)]
 
-    # --- deadlines, and ending what runs --------------------------------------------------
+    # --- deadlines, and ending what runs ------------------------------------------------------
 
     def _serve_deadlines(self) -> None:
         now = monotonic()
@@ -606,61 +449,32 @@ class Scheduler:
         for running in list(self._running.values()):
             if running.wake_at() <= now:
                 self._look_after(running, now)
-        self._next_wake = min((one.wake_at() for one in self._running.values()), default=float("inf"))
+        self._next_wake = min((one.wake_at() for one in self._running.values()), default=_NEVER)
 
-    def _look_after(self, running: _Running, now: float) -> None:
+    def _look_after(self, running: Running, now: float) -> None:
         """Do what is due for one running attempt."""
-        if running.deadline <= now:
-            job = running.job
+        job = running.job
+        if running.ending is None and running.deadline <= now:
             source = " (default_timeout)" if job.timeout_is_default else ""
             self._end(running, JobStatus.TIMEOUT, f"Timed out after {duration(job.timeout_s or 0)}{source}", now)
-        if running.family is not None:
-            self._press(running, running.family, now)
-        elif running.announce_at <= now:
+        elif running.ending is None:
             running.announce_at = now + _SIGN_OF_LIFE_S
-            progress = self._progress[running.position]
-            of = running.job.retry.max_retries + 1
-            elapsed = now - (running.started_mono if running.number > 1 else progress.first_mono)
-            self._say(JobStillRunning(time(), running.job, running.number, of, elapsed))
-        self._next_wake = min(self._next_wake, running.wake_at())
+            of = job.retry.max_retries + 1
+            self._say(JobStillRunning(time(), job, running.number, of, now - running.started_mono))
+        elif running.ending.press(now, self._processes):
+            del self._running[running.pid]
+            ending = running.ending
+            self._attempt_over(running, ending.status, ending.reason, ending.exit_code)
 
     def _processes(self) -> ProcessTable:
-        """All processes, looked up once for all the jobs that are ended in one turn."""
+        """All processes, looked up once for all the attempts that are ended in one turn."""
         if self._table is None:
             self._table = process_table()
         return self._table
 
-    def _family(self, running: _Running) -> Family:
-        return Family(running.pid, self._mark(running), running.alone_since)
-
-    def _end(self, running: _Running, status: JobStatus, reason: str, now: float) -> None:
-        """Begin to end an attempt: TERM now, KILL after the grace."""
-        running.end_status, running.end_reason = status, reason
-        running.deadline = running.announce_at = float("inf")
-        running.kill_at = now + self._conditions.kill_grace_s
-        running.scan_at = now + running.scan_step
-        running.family = self._family(running)
-        running.family.send(signal.SIGTERM, self._processes())
-
-    def _press(self, running: _Running, family: Family, now: float) -> None:
-        """Go on ending an attempt until none of its processes is left."""
-        if running.kill_at <= now:
-            if running.killed:
-                reason = f"{running.end_reason}; processes of it could not be ended"
-                self._gone(running, running.end_status, reason)
-                return
-            running.killed = True
-            running.kill_at = now + _LAST_RESORT_S
-            running.scan_step = 0.01
-            running.scan_at = now
-        if running.scan_at <= now:
-            table = self._processes()
-            left = family.send(signal.SIGKILL, table) if running.killed else len(family.members(table))
-            if not left and family.reaped:
-                self._gone(running, running.end_status, running.end_reason)
-                return
-            running.scan_step = min(running.scan_step * 2, 0.25)
-            running.scan_at = now + running.scan_step
+    def _end(self, running: Running, status: JobStatus, reason: str, now: float) -> None:
+        family = self._starter.family(running)
+        running.ending = Ending(family, status, reason, now, self._kill_grace_s, self._processes())
 
     def _interrupt(self, number: int) -> None:
         """A signal to the runner: the first ends gracefully, the second at once."""
@@ -668,42 +482,28 @@ class Scheduler:
         self._table = None
         again = self._cause is not None
         at_once = again or number == signal.SIGQUIT
+        name = signal.Signals(number).name
         if not again:
-            self._signal = number
-            self._cause = _CAUSES.get(signal.Signals(number), signal.Signals(number).name)
-        grace = 0.0 if at_once else self._conditions.kill_grace_s
-        key = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        self._say(RunInterrupted(time(), self._cause or "", len(self._running), grace, key))
+            self._signal, self._cause = number, _CAUSES.get(signal.Signals(number), name)
+        grace_s = 0.0 if at_once else self._kill_grace_s
+        key = "Ctrl-C" if number == signal.SIGINT else name
+        self._say(RunInterrupted(time(), self._cause or name, len(self._running), grace_s, key))
         if not again:
             self._drop_everything()
-        for running in list(self._running.values()):
-            if running.family is None:
+        for running in self._running.values():
+            if running.ending is None:
                 elapsed = duration(now - running.started_mono)
                 self._end(running, JobStatus.INTERRUPTED, f"Ended by the runner after {elapsed}", now)
-            if at_once and not running.killed:
-                running.kill_at = now
-            self._next_wake = min(self._next_wake, running.wake_at())
+            if at_once and running.ending is not None:
+                running.ending.hurry(now)
+        self._next_wake = 0.0
 
     def _drop_everything(self) -> None:
         """Nothing more will be started: skip what did not run, close what waits for a retry."""
         self._skip(self._agenda.drop_rest(), "run interrupted")
-        self._drop_chosen("run interrupted")
-        for position, last in self._cancel_retries():
+        for position, last in self._give_back("run interrupted"):
             reason = f"Interrupted before attempt {last.number + 1}: {last.reason}"
-            self._conclude(position, JobStatus.INTERRUPTED, reason, last.exit_code, None)
-
-
-def _exit_reason(exit_code: int, environment: Mapping[bytes, bytes]) -> str:
-    if exit_code < 0:
-        try:
-            name = signal.Signals(-exit_code).name
-        except ValueError:
-            name = f"signal {-exit_code}"
-        return f"Killed by {name}"
-    if exit_code == 127:
-        path = os.fsdecode(environment.get(b"PATH", b""))
-        return f"Exit code 127 (command not found? PATH is {path or 'not set'})"
-    return f"Exit code {exit_code}"
+            self._conclude(position, JobStatus.INTERRUPTED, reason, last.exit_code)
 
 
 def _truncated(job_id: str, path: str) -> str:

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,3 +200,29 @@ def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.communicate()
+
+
+@contextlib.contextmanager
+def gate(path: Path) -> Iterator[Callable[[], None]]:
+    """A FIFO that jobs wait at with ``read line < NAME``; each call of what is yielded lets one on.
+
+    The test holds both ends, so that nobody waits for another to open it, and a job that
+    still waits when the test is over reads the end of the file.
+    """
+    os.mkfifo(path)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield lambda: os.write(fd, b"\n") and None
+    finally:
+        os.close(fd)
+
+
+def attempts(program: Program, job: str, run_id: int = 1) -> list[dict[str, Any]]:
+    """The recorded attempts of a job."""
+    found: list[dict[str, Any]] = json.loads(program.jobs(run_id)[job]["retry_history"])
+    return found
+
+
+def pid_in(path: Path) -> int:
+    """The pid that a job wrote into a file."""
+    return int(path.read_text())

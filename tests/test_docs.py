@@ -42,7 +42,7 @@ def test_the_tour_of_the_readme(program: Program) -> None:
     bin_folder = program.folder / "bin"
     bin_folder.mkdir()
     (bin_folder / "executioner").symlink_to(ROOT / "executioner.py")
-    env = program.environment({"PATH": f"{bin_folder}:{program.env['PATH']}"})
+    env = program.environment({"PATH": f"{bin_folder}:{program.env['PATH']}", "NO_COLOR": "1"})
 
     def shell(line: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

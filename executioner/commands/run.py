@@ -5,30 +5,31 @@ import json
 import os
 import pwd
 from collections.abc import Mapping, Sequence
-from sqlite3 import Connection
 from time import monotonic, time
 from typing import NamedTuple
 
 from executioner import __version__, environ, joblog
+from executioner.attempt import Conditions, Starter
 from executioner.checks import CheckRunner
 from executioner.commands.context import Context, Options, history_path, invocation
+from executioner.commands.guards import check_active_runs, check_log_dir, log_dir_error, preferences
 from executioner.commands.workflow import load
 from executioner.definition import definer
-from executioner.errors import HistoryError, RunRefusedError, UsageError
-from executioner.history.files import Kind, identify, make_folder
+from executioner.errors import HistoryError
+from executioner.history.changes import RunEnd
+from executioner.history.files import make_folder
 from executioner.history.lock import this_process
-from executioner.history.read import UnfinishedRun, durations_s, reading, unfinished_runs
-from executioner.history.store import HistoryWriter, NewJob, NewRun, RunEnd
+from executioner.history.store import HistoryWriter, NewJob, NewRun
 from executioner.listeners import Reporter, RunLog, Tally
-from executioner.model import FAILURES, Job, JobStatus, NextStep, Workflow
-from executioner.plan import Agenda, Plan, Preferences, make_plan
+from executioner.model import FAILURES, Job, JobStatus
+from executioner.plan import Agenda, Plan, make_plan
 from executioner.process import Launcher
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
 from executioner.render.progress import started_line
 from executioner.render.summary import RunReport, summary_text
 from executioner.render.text import local_time, safe
-from executioner.scheduler import Conditions, Outcome, Scheduler
+from executioner.scheduler import Outcome, Scheduler
 from executioner.signals import signal_queue
 from executioner.terminal import Stream
 from executioner.verdict import exit_code, failure_summary, run_status, verdict
@@ -41,109 +42,18 @@ def run(context: Context) -> int:
         ExecutionerError: nothing was run.
     """
     workflow = load(context)
-    plan = make_plan(workflow, _preferences(context, workflow), os.cpu_count() or 1)
+    plan = make_plan(workflow, preferences(context, workflow), os.cpu_count() or 1)
     history = history_path(context, workflow.history_db)
     typed = invocation(context, context.options.config, history)
     if context.options.dry_run:
-        return _preview(context, plan, history, typed)
+        from executioner.commands.preview import preview
+
+        return preview(context, plan, history, typed)
     writer = HistoryWriter(history)
     try:
         return _Run(context, plan, writer, typed).execute()
     finally:
         writer.close()
-
-
-def _preferences(context: Context, workflow: Workflow) -> Preferences:
-    options = context.options
-    known = {job.id for job in workflow.jobs}
-    unknown = [name for name in options.skip if name not in known]
-    if unknown:
-        raise UsageError(
-            f"--skip: no job {', '.join(map(json.dumps, unknown))}",
-            str(options.config),
-            details=_near_misses(unknown, known),
-            assurance="Nothing was run.",
-        )
-    return Preferences(
-        frozenset(options.skip),
-        options.workers,
-        options.parallel,
-        options.sequential,
-        options.continue_on_error,
-    )
-
-
-def _near_misses(unknown: Sequence[str], known: set[str]) -> list[str]:
-    import difflib
-
-    found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
-    return [f'did you mean "{near[0]}"?' for _, near in found if near]
-
-
-def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
-    """Show the plan; starts and writes nothing, and refuses what a run would refuse."""
-    from executioner.render.dryrun import plan_lines, plan_object
-
-    _check_log_dir(plan.workflow)
-    durations: dict[str, list[float]] = {}
-    if identify(history) is Kind.CURRENT:
-
-        def look(connection: Connection) -> dict[str, list[float]]:
-            found = unfinished_runs(connection, history + ".lock", plan.workflow.config_path)
-            _check_active_runs(context, plan.workflow, [run for run in found if run.lives])
-            return durations_s(connection, plan.workflow.name) if plan.workers > 1 else {}
-
-        durations = reading(history, look)
-    out = context.terminal.out
-    if context.options.json:
-        out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
-        return 0
-    lines: list[str] = []
-    verbose = context.options.verbose
-    for line in plan_lines(plan, durations, typed, out.palette, context.cwd, verbose=verbose):
-        lines.append(line)
-        if len(lines) == 1000:
-            out.write("\n".join(lines) + "\n")
-            lines.clear()
-    out.write("\n".join(lines) + "\n")
-    return 0
-
-
-def _check_log_dir(workflow: Workflow) -> None:
-    """Refuse a log folder that cannot be written, without making it."""
-    folder = workflow.log_dir
-    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        raise _log_dir_error(workflow, f"{folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise _log_dir_error(workflow, f"{folder} is not writable")
-
-
-def _log_dir_error(workflow: Workflow, why: str) -> UsageError:
-    return UsageError(
-        f"The logs cannot be written: {why}",
-        workflow.config_path,
-        steps=(),
-        assurance='Nothing was run. Set "log_dir" in the config to a folder that can be written.',
-    )
-
-
-def _check_active_runs(context: Context, workflow: Workflow, active: Sequence[UnfinishedRun]) -> None:
-    """Refuse or warn where the config is already being run."""
-    limit = workflow.max_active_runs
-    if active and limit is not None and len(active) >= limit:
-        verb = "run of this config is" if len(active) == 1 else "runs of this config are"
-        raise RunRefusedError(
-            f"{len(active)} {verb} active, max_active_runs is {limit}",
-            workflow.name,
-            details=[_active_line(one) for one in active],
-            steps=[NextStep("To watch:", ("--show-run", str(active[-1].run_id)))],
-            assurance="Nothing was run.",
-        )
-    err = context.terminal.err
-    for one in active:
-        err.write(f"{err.palette.paint('33', 'Warning:')} this config is already being run: {_active_line(one)}\n")
 
 
 class _Log(NamedTuple):
@@ -169,7 +79,7 @@ class _Run:
     def execute(self) -> int:
         """Create the run, execute its plan, record its end and show the summary."""
         workflow = self._workflow
-        _check_log_dir(workflow)
+        check_log_dir(workflow)
         agenda = Agenda(self._plan, self._durations_s())
         identity = self._writer.identity()
         with signal_queue() as signals:
@@ -182,15 +92,16 @@ class _Run:
             )
             self._announce(run_id, log)
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            starter = Starter(self._conditions(run_id, identity), Launcher(null), CheckRunner(workflow.plugins))
             scheduler = Scheduler(
                 self._plan,
                 agenda,
-                self._conditions(run_id, identity),
+                starter,
+                workflow.kill_grace_s,
                 self._writer,
                 reporter.hear,
-                Launcher(null),
-                CheckRunner(workflow.plugins),
                 signals,
+                _chance,
             )
             try:
                 outcome = scheduler.run()
@@ -234,9 +145,7 @@ class _Run:
                 new,
                 jobs,
                 self._open_log,
-                lambda: _check_active_runs(
-                    self._context, workflow, self._writer.active_runs(workflow.config_path)
-                ),
+                lambda: check_active_runs(self._context, workflow, self._writer.active_runs(workflow.config_path)),
             )
         except BaseException:
             if self._log.fd >= 0:
@@ -252,7 +161,7 @@ class _Run:
             make_folder(workflow.log_dir)
             self._log = _Log(*joblog.create(workflow.log_dir, stem))
         except OSError as exc:
-            raise _log_dir_error(workflow, f"{exc.strerror}: {exc.filename}") from exc
+            raise log_dir_error(workflow, f"{exc.strerror}: {exc.filename}") from exc
         return self._log.path
 
     def _progress_stream(self) -> Stream | None:
@@ -293,7 +202,6 @@ class _Run:
             token=token,
             log_dir=workflow.log_dir,
             log_stem=f"executioner.{joblog.file_word(workflow.name)}",
-            kill_grace_s=workflow.kill_grace_s,
             environment=environment,
             words=None if workflow.allow_shell else _words,
         )
@@ -385,6 +293,12 @@ class _Run:
             self._terminal.out.write(json.dumps(self._writer.run_object(), indent=2) + "\n")
 
 
+def _chance() -> float:
+    import random  # needed by retries alone
+
+    return random.random()
+
+
 def _user() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
@@ -396,10 +310,6 @@ def _words(job: Job, environment: Mapping[bytes, bytes]) -> list[bytes]:
     import shlex
 
     return environ.interpolate_words(shlex.split(job.command), environment)
-
-
-def _active_line(run: UnfinishedRun) -> str:
-    return safe(f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})")
 
 
 def _stored_options(options: Options) -> dict[str, object]:

@@ -11,16 +11,17 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from executioner.errors import ExecutionerError, HistoryError
-from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
+from executioner.events import Event
 from executioner.history import files
+from executioner.history.changes import JobChange, RunEnd, changes, run_columns
+from executioner.history.create import connect, create
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.read import UnfinishedRun, durations_s, run_object, unfinished_runs
 from executioner.history.times import utc_text
-from executioner.model import Attempt, RunStatus
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _COMMITS_BETWEEN_SIZE_CHECKS = 512
@@ -81,23 +82,6 @@ class NewJob(NamedTuple):
     definition: str
 
 
-class RunEnd(NamedTuple):
-    """How a run ended."""
-
-    status: RunStatus
-    exit_code: int
-    ended_at: float
-    duration_s: float
-    completed: int
-    failed: int
-    skipped: int
-    failure_summary: str | None
-
-
-#: A job's id and the columns of its row that change.
-JobChange: TypeAlias = tuple[str, dict[str, object]]
-
-
 class HistoryWriter:
     """The one writing connection of a run. ``path`` must be absolute and real."""
 
@@ -120,8 +104,8 @@ class HistoryWriter:
             if kind is files.Kind.ABSENT:
                 with self._lock.guard():
                     if files.identify(path) is files.Kind.ABSENT:
-                        _create(path, mode)
-            self._connection = _connect(path, self._lock)
+                        create(path, mode)
+            self._connection = connect(path, self._lock)
         self._execute = self._connection.cursor().execute
 
     def identity(self) -> Mapping[str, bytes]:
@@ -196,7 +180,7 @@ class HistoryWriter:
 
     def note(self, event: Event) -> None:
         """Take an event in, to be written by the next commit."""
-        self._changes.extend(_changes(event))
+        self._changes.extend(changes(event))
 
     def commit(self) -> bool:
         """Write what was noted; False if another process has the database just now.
@@ -221,7 +205,7 @@ class HistoryWriter:
             for job, columns in self._changes:
                 self._execute(self._update(tuple(columns)), (*columns.values(), self.run_id, job))
             if end is not None:
-                self._execute(_FINISH, (*_run_columns(end).values(), self.run_id))
+                self._execute(_FINISH, (*run_columns(end).values(), self.run_id))
             self._execute("COMMIT")
         except sqlite3.Error as exc:
             with contextlib.suppress(sqlite3.Error):
@@ -271,7 +255,7 @@ class HistoryWriter:
             "history": self.path,
             "run_id": self.run_id,
             "reason": reason,
-            "run": _run_columns(end),
+            "run": run_columns(end),
             "jobs": [{"id": job, **columns} for job, columns in self._changes],
         }
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -293,134 +277,6 @@ class HistoryWriter:
                     self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 finally:
                     self._lock.release(0)
-
-
-def _changes(event: Event) -> Iterator[JobChange]:
-    """What an event changes in the rows of jobs."""
-    match event:
-        case JobEnded():
-            yield event.job.id, _ended(event)
-        case AttemptStarting(at, job, number, _, log_path):
-            now = utc_text(at)
-            columns: dict[str, object] = {"status": "RUNNING", "last_run": now, "log_path": log_path}
-            if number == 1:
-                columns["start_time"] = now
-            yield job.id, columns
-        case AttemptFailed(_, job, attempts):
-            last = attempts[-1]
-            yield (
-                job.id,
-                {
-                    "exit_code": last.exit_code,
-                    "last_error": last.reason,
-                    "retry_count": len(attempts),
-                    "retry_history": _attempts_json(attempts),
-                },
-            )
-        case JobsSkipped(_, jobs, reason):
-            for job in jobs:
-                yield job.id, {"status": "SKIPPED", "reason": reason}
-        case _:
-            return
-
-
-def _ended(event: JobEnded) -> dict[str, object]:
-    attempts = event.attempts
-    columns: dict[str, object] = {
-        "status": event.status.value,
-        "reason": event.reason,
-        "exit_code": event.exit_code,
-        "end_time": utc_text(event.at),
-        "duration_seconds": event.duration_s,
-        "retry_history": _attempts_json(attempts),
-        "memory_usage_mb": event.memory_mb,
-        "cpu_usage_percent": event.cpu_percent,
-    }
-    if len(attempts) > 1:
-        columns["retry_count"] = len(attempts) - 1
-    if event.reason is not None:
-        columns["last_error"] = event.reason
-    return columns
-
-
-def _run_columns(end: RunEnd) -> dict[str, object]:
-    """The values of ``_FINISH``, in its order."""
-    return {
-        "status": end.status.value,
-        "exit_code": end.exit_code,
-        "end_time": utc_text(end.ended_at),
-        "duration_seconds": end.duration_s,
-        "completed_jobs": end.completed,
-        "failed_jobs": end.failed,
-        "skipped_jobs": end.skipped,
-        "failure_summary": end.failure_summary,
-    }
-
-
-def _attempts_json(attempts: Sequence[Attempt]) -> str:
-    return json.dumps(
-        [
-            {
-                "attempt": attempt.number,
-                "status": attempt.status.value,
-                "reason": attempt.reason,
-                "exit_code": attempt.exit_code,
-                "start_time": utc_text(attempt.started_at),
-                "end_time": utc_text(attempt.ended_at),
-                "duration_seconds": round(attempt.duration_s, 6),
-                "log_start": attempt.log_start,
-                "log_end": attempt.log_end,
-            }
-            for attempt in attempts
-        ]
-    )
-
-
-def _create(path: str, mode: int) -> None:
-    """Make an empty history. The guard byte is held.
-
-    It is built beside its place and moved there when it is whole: a kill leaves either no
-    history or an empty one, never half of one.
-    """
-    draft = path + ".new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(draft)
-    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    try:
-        os.fchmod(fd, mode)
-        connection = sqlite3.connect(files.uri(draft, "mode=rw"), uri=True, isolation_level=None)
-        try:
-            connection.execute("PRAGMA synchronous = OFF")  # synced as a whole, below
-            connection.executescript(f"BEGIN;\n{files.schema_text()}")
-            connection.executemany(
-                "INSERT INTO database_identity VALUES (?, ?)",
-                [("id", os.urandom(6).hex().encode()), ("key", os.urandom(32))],
-            )
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
-        finally:
-            connection.close()
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(draft, path)
-
-
-def _connect(path: str, lock: LockFile) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=files.BUSY_TIMEOUT_S
-    )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    [version] = connection.execute("PRAGMA user_version").fetchone()
-    if version != files.SCHEMA_VERSION:
-        connection.close()
-        raise files.refusal(path, f"The history's schema changed to version {version} just now")
-    [journal] = connection.execute("PRAGMA journal_mode").fetchone()
-    if journal != "wal":  # somebody switched it off: a copy made by another tool, say
-        with lock.guard():
-            connection.execute("PRAGMA journal_mode = WAL")
-    return connection
 
 
 @contextlib.contextmanager

@@ -1,0 +1,242 @@
+"""One attempt at a job: its log, its environment, and its phases.
+
+An attempt has up to three phases, each a process of its own: pre-checks, command,
+post-checks. The timeout covers all three.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from enum import Enum
+from resource import RUSAGE_SELF, getrusage
+from time import monotonic, time
+from typing import NamedTuple
+
+from executioner import joblog
+from executioner.checks import CheckRunner
+from executioner.ending import Ending
+from executioner.errors import ExecutionerError
+from executioner.family import Family
+from executioner.model import Attempt, Job, JobStatus
+from executioner.process import Launcher
+
+_FIRST_SIGN_OF_LIFE_S = 10.0
+
+
+class Conditions(NamedTuple):
+    """What all jobs of a run have in common."""
+
+    run_id: int
+    token: str  # marks the run's processes
+    log_dir: str
+    log_stem: str  # executioner.<app>
+    environment: Callable[[Job], dict[bytes, bytes]]
+    words: Callable[[Job, Mapping[bytes, bytes]], list[bytes]] | None  # None: a shell runs commands
+
+
+class Progress:
+    """What a job's earlier attempts leave to the later ones."""
+
+    __slots__ = ("attempts", "log_path", "started_mono")
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.started_mono: float | None = None  # the first start
+        self.log_path: str | None = None
+
+
+class Phase(Enum):
+    """What an attempt is at."""
+
+    PRE_CHECKS = 1
+    COMMAND = 2
+    POST_CHECKS = 3
+
+
+class Running:
+    """One attempt on its way."""
+
+    __slots__ = (
+        "alone_since",
+        "announce_at",
+        "check_fd",
+        "cpu_s",
+        "deadline",
+        "ending",
+        "environment",
+        "frame",
+        "job",
+        "number",
+        "own_peak_kib",
+        "peak_kib",
+        "phase",
+        "pid",
+        "position",
+        "started_at",
+        "started_mono",
+    )
+
+    def __init__(self, position: int, job: Job, number: int, frame: joblog.Frame) -> None:
+        self.position = position
+        self.job = job
+        self.number = number
+        self.frame = frame
+        self.phase = Phase.COMMAND
+        self.pid = 0
+        self.environment: dict[bytes, bytes] = {}
+        self.check_fd = -1
+        self.cpu_s = 0.0
+        self.peak_kib = self.own_peak_kib = 0
+        self.started_at = self.started_mono = 0.0
+        self.deadline = self.announce_at = float("inf")
+        self.alone_since: float | None = None
+        self.ending: Ending | None = None
+
+    def wake_at(self) -> float:
+        """When it next wants to be looked at."""
+        return self.ending.wake_at() if self.ending else min(self.deadline, self.announce_at)
+
+    def memory_mb(self) -> float | None:
+        """The peak of its largest process; None where it lies below what it inherited from us."""
+        return self.peak_kib / 1024 if self.peak_kib > self.own_peak_kib else None
+
+
+class CannotStartError(Exception):
+    """An attempt's process could not be started; the text says why."""
+
+
+class Starter:
+    """Opens logs and starts the processes of attempts."""
+
+    def __init__(self, conditions: Conditions, launcher: Launcher, checks: CheckRunner) -> None:
+        self._conditions = conditions
+        self._launcher = launcher
+        self._checks = checks
+
+    def open(self, position: int, job: Job, progress: Progress) -> Running:
+        """Make the next attempt ready: its log is open and has its header.
+
+        Raises:
+            OSError: the log cannot be written.
+        """
+        conditions = self._conditions
+        number, of = len(progress.attempts) + 1, job.retry.max_retries + 1
+        stem = f"{conditions.log_stem}.job-{job.id}.run-{conditions.run_id}"
+        if progress.log_path is None:
+            fd, path = joblog.create(conditions.log_dir, stem)
+        else:
+            fd, path = joblog.reopen(conditions.log_dir, stem, progress.log_path)
+        attempt = f", attempt {number} of {of}" if of > 1 else ""
+        try:
+            frame = joblog.begin(fd, path, f"{job.id}, run {conditions.run_id}{attempt}")
+        except OSError:
+            os.close(fd)
+            raise
+        progress.log_path = path
+        return Running(position, job, number, frame)
+
+    def start(self, running: Running, progress: Progress) -> None:
+        """Start an attempt's first phase. RUNNING is committed.
+
+        Raises:
+            CannotStartError: no process could be started.
+        """
+        job = running.job
+        running.started_at, running.started_mono = time(), monotonic()
+        if progress.started_mono is None:
+            progress.started_mono = running.started_mono
+        if job.timeout_s is not None:
+            running.deadline = running.started_mono + job.timeout_s
+        running.announce_at = running.started_mono + _FIRST_SIGN_OF_LIFE_S
+        running.own_peak_kib = getrusage(RUSAGE_SELF).ru_maxrss
+        try:
+            running.environment = self._environment(running)
+        except ExecutionerError as exc:
+            raise CannotStartError(exc.what) from exc
+        self.enter(running, Phase.PRE_CHECKS if job.pre_checks else Phase.COMMAND)
+
+    def enter(self, running: Running, phase: Phase) -> None:
+        """Start a phase; ``running.pid`` is then its process.
+
+        Raises:
+            CannotStartError: no process could be started.
+        """
+        running.phase = phase
+        job = running.job
+        try:
+            os.chdir(job.working_dir)
+            if phase is Phase.COMMAND:
+                running.pid = self._spawn(running)
+            else:
+                checks = job.pre_checks if phase is Phase.PRE_CHECKS else job.post_checks
+                running.pid, running.check_fd = self._checks.start(checks, running.environment, running.frame.fd)
+        except OSError as exc:
+            raise CannotStartError(f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror) from exc
+
+    def _spawn(self, running: Running) -> int:
+        words, fd = self._conditions.words, running.frame.fd
+        if words is None:
+            return self._launcher.spawn_shell(running.job.command, running.environment, fd)
+        try:
+            program = words(running.job, running.environment)
+        except ExecutionerError as exc:
+            raise CannotStartError(exc.what) from exc
+        return self._launcher.spawn_words(program, running.environment, fd)
+
+    def verdict(self, running: Running, exit_code: int) -> str | None:
+        """What the end of a phase of checks means: None if all hold."""
+        fd, running.check_fd = running.check_fd, -1
+        return self._checks.verdict(fd, exit_code)
+
+    def _environment(self, running: Running) -> dict[bytes, bytes]:
+        job = running.job
+        environment = self._conditions.environment(job)
+        environment[b"EXECUTIONER_JOB_ID"] = job.id.encode()
+        environment[b"EXECUTIONER_ATTEMPT"] = b"%d" % running.number
+        outer = environment.get(b"EXECUTIONER_TRACE")
+        mark = self._mark(running).encode()
+        environment[b"EXECUTIONER_TRACE"] = outer + b" " + mark if outer else mark
+        environment[b"PWD"] = os.fsencode(job.working_dir)
+        return environment
+
+    def _mark(self, running: Running) -> str:
+        return f"{self._conditions.token}/{running.job.id}/{running.number}"
+
+    def family(self, running: Running) -> Family:
+        """All processes of an attempt."""
+        return Family(running.pid, self._mark(running), running.alone_since)
+
+
+def exit_reason(exit_code: int, environment: Mapping[bytes, bytes]) -> str:
+    """Why a command with this exit code, which is not 0, has failed; negative: by a signal."""
+    if exit_code < 0:
+        try:
+            name = signal.Signals(-exit_code).name
+        except ValueError:
+            name = f"signal {-exit_code}"
+        return f"Killed by {name}"
+    if exit_code == 127:
+        path = os.fsdecode(environment.get(b"PATH", b""))
+        return f"Exit code 127 (command not found? PATH is {path or 'not set'})"
+    return f"Exit code {exit_code}"
+
+
+def close(running: Running, status: JobStatus, reason: str | None, exit_code: int | None) -> tuple[Attempt, bool]:
+    """Write an attempt's footer; returns what is kept of it, and whether its log is as it should be."""
+    if running.check_fd >= 0:
+        os.close(running.check_fd)
+        running.check_fd = -1
+    elapsed = monotonic() - running.started_mono
+    section = joblog.end(running.frame, f"{status}: {reason}" if reason else status, elapsed)
+    attempt = Attempt(
+        running.number,
+        status,
+        reason,
+        exit_code,
+        running.started_at,
+        time(),
+        elapsed,
+        section.start,
+        section.end,
+    )
+    return attempt, section.intact

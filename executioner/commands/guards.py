@@ -1,0 +1,86 @@
+"""What is looked at before a run, or its preview, begins; each refuses by raising."""
+
+import json
+import os
+from collections.abc import Sequence
+
+from executioner.commands.context import Context
+from executioner.errors import RunRefusedError, UsageError
+from executioner.history.read import UnfinishedRun
+from executioner.model import NextStep, Workflow
+from executioner.plan import Preferences
+from executioner.render.text import local_time, safe
+
+
+def preferences(context: Context, workflow: Workflow) -> Preferences:
+    """What the command line asks of a run.
+
+    Raises:
+        UsageError: it names jobs that are not there.
+    """
+    options = context.options
+    known = {job.id for job in workflow.jobs}
+    unknown = [name for name in options.skip if name not in known]
+    if unknown:
+        raise UsageError(
+            f"--skip: no job {', '.join(map(json.dumps, unknown))}",
+            str(options.config),
+            details=_near_misses(unknown, known),
+            assurance="Nothing was run.",
+        )
+    return Preferences(
+        frozenset(options.skip),
+        options.workers,
+        options.parallel,
+        options.sequential,
+        options.continue_on_error,
+    )
+
+
+def _near_misses(unknown: Sequence[str], known: set[str]) -> list[str]:
+    import difflib
+
+    found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
+    return [f'did you mean "{near[0]}"?' for _, near in found if near]
+
+
+def check_log_dir(workflow: Workflow) -> None:
+    """Refuse a log folder that cannot be written, without making it."""
+    folder = workflow.log_dir
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise log_dir_error(workflow, f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise log_dir_error(workflow, f"{folder} is not writable")
+
+
+def log_dir_error(workflow: Workflow, why: str) -> UsageError:
+    """The error for a log folder that cannot be used."""
+    return UsageError(
+        f"The logs cannot be written: {why}",
+        workflow.config_path,
+        steps=(),
+        assurance='Nothing was run. Set "log_dir" in the config to a folder that can be written.',
+    )
+
+
+def check_active_runs(context: Context, workflow: Workflow, active: Sequence[UnfinishedRun]) -> None:
+    """Refuse or warn where the config is already being run."""
+    limit = workflow.max_active_runs
+    if active and limit is not None and len(active) >= limit:
+        verb = "run of this config is" if len(active) == 1 else "runs of this config are"
+        raise RunRefusedError(
+            f"{len(active)} {verb} active, max_active_runs is {limit}",
+            workflow.name,
+            details=[_active_line(one) for one in active],
+            steps=[NextStep("To watch:", ("--show-run", str(active[-1].run_id)))],
+            assurance="Nothing was run.",
+        )
+    err = context.terminal.err
+    for one in active:
+        err.write(f"{err.palette.paint('33', 'Warning:')} this config is already being run: {_active_line(one)}\n")
+
+
+def _active_line(run: UnfinishedRun) -> str:
+    return safe(f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})")

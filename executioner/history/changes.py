@@ -1,0 +1,106 @@
+"""What events change in the history: the columns of jobs' rows and of the run's."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
+from executioner.history.times import utc_text
+from executioner.model import Attempt, RunStatus
+
+#: A job's id and the columns of its row that change.
+JobChange: TypeAlias = tuple[str, dict[str, object]]
+
+
+class RunEnd(NamedTuple):
+    """How a run ended."""
+
+    status: RunStatus
+    exit_code: int
+    ended_at: float
+    duration_s: float
+    completed: int
+    failed: int
+    skipped: int
+    failure_summary: str | None
+
+
+def changes(event: Event) -> Iterator[JobChange]:
+    """What an event changes in the rows of jobs."""
+    match event:
+        case JobEnded():
+            yield event.job.id, _ended(event)
+        case AttemptStarting(at, job, number, _, log_path):
+            now = utc_text(at)
+            columns: dict[str, object] = {"status": "RUNNING", "last_run": now, "log_path": log_path}
+            if number == 1:
+                columns["start_time"] = now
+            yield job.id, columns
+        case AttemptFailed(_, job, attempts):
+            last = attempts[-1]
+            yield (
+                job.id,
+                {
+                    "exit_code": last.exit_code,
+                    "last_error": last.reason,
+                    "retry_count": len(attempts),
+                    "retry_history": _attempts_json(attempts),
+                },
+            )
+        case JobsSkipped(_, jobs, reason):
+            for job in jobs:
+                yield job.id, {"status": "SKIPPED", "reason": reason}
+        case _:
+            return
+
+
+def _ended(event: JobEnded) -> dict[str, object]:
+    attempts = event.attempts
+    columns: dict[str, object] = {
+        "status": event.status.value,
+        "reason": event.reason,
+        "exit_code": event.exit_code,
+        "end_time": utc_text(event.at),
+        "duration_seconds": event.duration_s,
+        "retry_history": _attempts_json(attempts),
+        "memory_usage_mb": event.memory_mb,
+        "cpu_usage_percent": event.cpu_percent,
+    }
+    if len(attempts) > 1:
+        columns["retry_count"] = len(attempts) - 1
+    if event.reason is not None:
+        columns["last_error"] = event.reason
+    return columns
+
+
+def run_columns(end: RunEnd) -> dict[str, object]:
+    """The values of ``_FINISH``, in its order."""
+    return {
+        "status": end.status.value,
+        "exit_code": end.exit_code,
+        "end_time": utc_text(end.ended_at),
+        "duration_seconds": end.duration_s,
+        "completed_jobs": end.completed,
+        "failed_jobs": end.failed,
+        "skipped_jobs": end.skipped,
+        "failure_summary": end.failure_summary,
+    }
+
+
+def _attempts_json(attempts: Sequence[Attempt]) -> str:
+    return json.dumps(
+        [
+            {
+                "attempt": attempt.number,
+                "status": attempt.status.value,
+                "reason": attempt.reason,
+                "exit_code": attempt.exit_code,
+                "start_time": utc_text(attempt.started_at),
+                "end_time": utc_text(attempt.ended_at),
+                "duration_seconds": round(attempt.duration_s, 6),
+                "log_start": attempt.log_start,
+                "log_end": attempt.log_end,
+            }
+            for attempt in attempts
+        ]
+    )

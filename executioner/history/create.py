@@ -1,0 +1,60 @@
+"""Making a history, and connecting to one."""
+
+import contextlib
+import os
+import sqlite3
+
+from executioner.history import files
+from executioner.history.lock import LockFile
+
+
+def create(path: str, mode: int) -> None:
+    """Make an empty history. The guard byte is held.
+
+    It is built beside its place and moved there when it is whole: a kill leaves either no
+    history or an empty one, never half of one.
+    """
+    draft = path + ".new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        os.fchmod(fd, mode)
+        connection = sqlite3.connect(files.uri(draft, "mode=rw"), uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous = OFF")  # synced as a whole, below
+            connection.executescript(f"BEGIN;\n{files.schema_text()}")
+            connection.executemany(
+                "INSERT INTO database_identity VALUES (?, ?)",
+                [("id", os.urandom(6).hex().encode()), ("key", os.urandom(32))],
+            )
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(draft, path)
+
+
+def connect(path: str, lock: LockFile) -> sqlite3.Connection:
+    """A connection for writing. The file is known to be a history.
+
+    Raises:
+        HistoryError: its schema has just been changed by another program.
+    """
+    connection = sqlite3.connect(
+        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=files.BUSY_TIMEOUT_S
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version != files.SCHEMA_VERSION:
+        connection.close()
+        raise files.refusal(path, f"The history's schema changed to version {version} just now")
+    [journal] = connection.execute("PRAGMA journal_mode").fetchone()
+    if journal != "wal":  # somebody switched it off: a copy made by another tool, say
+        with lock.guard():
+            connection.execute("PRAGMA journal_mode = WAL")
+    return connection
