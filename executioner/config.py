@@ -5,6 +5,8 @@ exist, what checks a plugin adds) comes in as arguments.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from os.path import basename, dirname, isabs, join, normpath, splitext
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +21,7 @@ from executioner.config_jobs import (
 )
 from executioner.config_json import read
 from executioner.config_keys import APPLICATION, split_addresses
-from executioner.config_problems import MOST_PROBLEMS, Problems, quoted
+from executioner.config_problems import Problems, quoted
 from executioner.errors import ConfigError, Problem
 from executioner.model import NextStep, Notification, Plugin, Workflow
 
@@ -72,11 +74,7 @@ def _error(shown: str, problems: Problems, steps: Sequence[NextStep]) -> ConfigE
     if not more:
         return ConfigError(shown, problems.kept, steps)
     last = Problem("", f"... and {more:,} more problem{'' if more == 1 else 's'}")
-    error = ConfigError(shown, [*problems.kept, last], steps)
-    # ConfigError counts the problems that it is given.
-    error.what = error.what.replace(str(MOST_PROBLEMS + 1), f"{problems.total:,}", 1)
-    error.args = (error.what,)
-    return error
+    return ConfigError(shown, [*problems.kept, last], steps, problems.total)
 
 
 class _Reader:
@@ -118,12 +116,10 @@ class _Reader:
         jobs = JobReader(defaults, self._job_folder_finder(working_dir), self._problems).read(
             cast("list[object]", values.get("jobs", []))
         )
-        from hashlib import sha256
-
         return Workflow(
             name=name,
             config_path=self._path,
-            config_hash=sha256(data).hexdigest(),
+            config_hash=_sha256(data),
             working_dir=working_dir,
             log_dir=log_dir,
             history_db=None if history is None else self._absolute(history, self._config_dir),
@@ -221,6 +217,17 @@ def _judge(whitelist: frozenset[str] | None) -> CommandJudge:
     from executioner.config_commands import problem
 
     return lambda command: problem(command, whitelist)
+
+
+def _sha256(data: bytes) -> str:
+    """The digest in hexadecimal, for small files without ``hashlib``: OpenSSL takes 3 ms to load."""
+    if len(data) < 1_000_000:
+        for name in ("_sha2", "_sha256"):  # Python >= 3.12, 3.11
+            with suppress(ImportError):
+                return str(import_module(name).sha256(data).hexdigest())
+    from hashlib import sha256
+
+    return sha256(data).hexdigest()
 
 
 def _integer(value: object) -> int | None:

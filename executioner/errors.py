@@ -49,10 +49,13 @@ class Problem(NamedTuple):
 class ConfigError(ExecutionerError):
     """A config that cannot be run, with every problem that was found in it."""
 
-    def __init__(self, path: str, problems: Sequence[Problem], steps: Sequence[NextStep] = ()) -> None:
-        count = len(problems)
+    def __init__(
+        self, path: str, problems: Sequence[Problem], steps: Sequence[NextStep] = (), total: int | None = None
+    ) -> None:
+        """``total`` where there are more problems than are given."""
+        count = len(problems) if total is None else total
         super().__init__(
-            f"{count} problem{'' if count == 1 else 's'} in the config",
+            f"{count:,} problem{'' if count == 1 else 's'} in the config",
             path,
             details=[str(problem) for problem in problems],
             steps=steps,

@@ -251,6 +251,13 @@ def test_a_byte_order_mark_is_accepted() -> None:
     assert parse_bytes(data).config_hash == sha256(data).hexdigest()
 
 
+@pytest.mark.parametrize("size", [0, 2_000_000])
+def test_the_hash_of_small_and_large_files(size: int) -> None:
+    """It is the SHA-256 of the file's bytes, whichever way it is computed."""
+    data = json.dumps({"jobs": JOBS}).encode() + b" " * size
+    assert parse_bytes(data).config_hash == sha256(data).hexdigest()
+
+
 @pytest.mark.parametrize("text", [config.SIMPLE_CONFIG, config.SAMPLE_CONFIG])
 def test_the_samples_load_as_they_are(text: str) -> None:
     """What --simple-config and --sample-config print is valid in any folder."""

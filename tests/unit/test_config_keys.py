@@ -240,7 +240,7 @@ def test_what_is_valid_here_is_valid_by_the_schema(data: st.DataObject) -> None:
     values = deepcopy(EVERY_KEY)
     for _ in range(data.draw(st.integers(1, 2))):
         box, key = data.draw(st.sampled_from(paths(values)))
-        box[key] = data.draw(st.sampled_from(SCALARS + COMPOUND))
+        box[key] = deepcopy(data.draw(st.sampled_from(SCALARS + COMPOUND)))
     if is_valid_here(values):
         assert is_valid_by_schema(values)
 

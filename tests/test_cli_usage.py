@@ -1,0 +1,416 @@
+"""The command line itself: flags, help, what is printed for nothing and for wrong usage, exit codes."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from executioner import __version__
+from harness import ROOT, Program, ended, gate, wait_until
+from screens import everything, on_screen, paste, plain
+
+FLAGS = (
+    *("-c", "--config", "--dry-run", "--skip", "--env", "--continue-on-error", "--parallel", "-j", "--workers"),
+    *("--sequential", "--db", "--validate", "--simple-config", "--sample-config", "--config-schema", "--format"),
+    *("--color", "--quiet", "--verbose", "--debug", "--version", "--help"),
+)
+
+
+# --- help and version ---------------------------------------------------------------------
+
+
+def test_no_arguments_give_a_short_help(program: Program) -> None:
+    """Called alone the program says on stderr how it is called, and exits with 2."""
+    assert on_screen(program) == (
+        2,
+        "Usage: executioner.py -c FILE [options]\n\n"
+        "Runs a JSON file of shell jobs with dependencies.\n"
+        "To see all options:\n"
+        "  executioner.py --help\n",
+        "",
+    )
+    piped = program()
+    assert (piped.code, piped.out) == (2, "")
+    assert piped.err.startswith("Usage: executioner.py -c FILE [options]\n")
+
+
+def test_help_shows_every_option_in_groups(program: Program) -> None:
+    """``--help`` goes to stdout with exit code 0 and names every option, under the titles of their groups."""
+    result = program("--help")
+    assert (result.code, result.err) == (0, "")
+    words = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", result.out))
+    assert set(FLAGS) <= words
+    lines = result.out.splitlines()
+    titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["run:", "config help:", "general:", "examples:", "exit codes:"]
+    assert program("-h") == result
+
+
+@pytest.mark.parametrize("columns", [None, "80", "250"])
+def test_help_is_at_most_100_columns_wide(program: Program, columns: str | None) -> None:
+    """The help fits in 100 columns, however wide the terminal."""
+    result = program("--help", env={"COLUMNS": columns})
+    assert max(map(len, result.out.splitlines())) <= 100
+    wide = on_screen(program, "--help", width=250)
+    assert max(map(len, wide.out.splitlines())) <= 100
+
+
+def test_the_help_names_the_program_as_it_was_called(program: Program) -> None:
+    """Usage and examples can be typed: ``python -m executioner`` is told about itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "executioner", "--help"],
+        cwd=program.folder,
+        env=program.environment({"PYTHONPATH": str(ROOT)}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    usage = done.stdout.splitlines()[0]
+    assert usage.lower().startswith("usage: ")
+    assert f"{sys.executable} -m executioner -c FILE" in usage
+    examples = done.stdout.partition("examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert examples
+    assert [line for line in examples if f"{sys.executable} -m executioner " not in line] == []
+
+
+def test_version(program: Program) -> None:
+    """``--version`` prints name and version."""
+    assert program("--version") == (0, f"executioner {__version__}\n", "")
+
+
+# --- wrong usage --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--dryrun", "--dry-run"),
+        ("--colour=never", "--color"),
+        ("--parralel", "--parallel"),
+        ("--validat", "--validate"),  # no abbreviations: a later option must not change a script's meaning
+        ("--contine-on-error", "--continue-on-error"),
+    ],
+)
+def test_a_misspelt_option_is_recognised(program: Program, typed: str, meant: str) -> None:
+    """An unknown option is an error that names the one that was probably meant."""
+    program.config({"a": "touch ran"})
+    before = everything(program)
+    result = on_screen(program, "-c", "flow.json", typed)
+    assert (result.code, result.out) == (
+        2,
+        f'Error: Unknown option "{typed.partition("=")[0]}", did you mean "{meant}"? (command line)\n'
+        "To see all options:\n"
+        "  executioner.py --help\n",
+    )
+    assert everything(program) == before
+
+
+def test_an_option_like_no_other(program: Program) -> None:
+    """Where nothing is similar nothing is guessed."""
+    result = program("-c", "flow.json", "--xyzzy")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith('Error: Unknown option "--xyzzy" (command line)\n')
+
+
+def test_a_bare_file_was_meant_as_the_config(program: Program) -> None:
+    """A file without ``-c`` is not run; the command with ``-c`` is told."""
+    program.config({"a": "touch ran"}, name="my flow.json")
+    before = everything(program)
+    result = on_screen(program, "my flow.json")
+    assert (result.code, result.out) == (
+        2,
+        'Error: Unexpected argument "my flow.json" (command line)\n'
+        "Did you mean:\n"
+        "  executioner.py -c 'my flow.json'\n"
+        "To see all options:\n"
+        "  executioner.py --help\n",
+    )
+    assert everything(program) == before
+
+
+def test_the_commands_of_a_usage_error_can_be_pasted_from_a_log(program: Program) -> None:
+    """Where no stream is a terminal the command in a usage error too begins with ``cd``, and works elsewhere."""
+    program.config({"a": "touch ran"})
+    result = program("flow.json")
+    assert result.code == 2
+    command = result.err.splitlines()[2].strip()
+    assert command == f"cd {program.folder} && executioner.py -c flow.json"
+    assert paste(program, command).code == 0
+    assert (program.folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-c"], "Argument -c/--config: expected one argument (command line)"),
+        (["--dry-run"], "No config given (command line)"),
+        (["-c", "flow.json", "-j", "0"], 'Argument -j/--workers: expected a number from 1 to 100000, got "0"'),
+        (["-c", "flow.json", "-j", "two"], 'Argument -j/--workers: expected a number from 1 to 100000, got "two"'),
+        (["-c", "flow.json", "--color", "pink"], "Argument --color: invalid choice: 'pink'"),
+        (["-c", "flow.json", "--env", "LONELY"], '--env: expected NAME=VALUE, got "LONELY"'),
+        (["-c", "flow.json", "--env", "=x"], "--env: expected NAME=VALUE, got"),
+        (["-c", "flow.json", "--env", "1A=x"], "--env: expected NAME=VALUE, got"),
+        (["-c", "flow.json", "--env", "EXECUTIONER_RUN_ID=3"], "--env: EXECUTIONER_RUN_ID is set by executioner"),
+        (["-c", "flow.json", "--parallel", "--sequential"], "Argument --sequential: not allowed with"),
+        (["-c", "flow.json", "--skip", "firts"], '--skip: no job "firts" (flow.json)\n  did you mean "first"?'),
+        (["-c", "nope.json"], "The config cannot be read: No such file or directory (nope.json)"),
+        (["-c", "."], "The config cannot be read: it is a folder (.)"),
+        (["-c", "pipe"], "The config cannot be read: it is not a regular file (pipe)"),
+    ],
+)
+def test_wrong_usage_runs_and_writes_nothing(program: Program, arguments: list[str], message: str) -> None:
+    """Each misuse exits with 2 and one ``Error:`` on stderr; nothing is run, no file is written."""
+    program.config({"first": "touch ran"})
+    with gate(program.folder / "pipe"):
+        before = everything(program)
+        result = program(*arguments)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith(f"Error: {message}")
+        assert "Traceback" not in result.err
+        assert everything(program) == before
+
+
+def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> None:
+    """The error for a name that cannot be a variable's repeats the name, never the value."""
+    program.config({"a": "true"})
+    result = program("-c", "flow.json", "--env", "DB-PASSWORD=hunter2")
+    assert result.code == 2
+    assert "DB-PASSWORD" in result.err
+    assert "hunter2" not in result.err
+
+
+def test_workers_and_parallel_go_together(program: Program) -> None:
+    """``-j N`` implies ``--parallel``: saying both is no contradiction."""
+    program.config({"a": "true"})
+    result = program("-c", "flow.json", "--parallel", "-j", "2")
+    assert (result.code, result.err) == (0, "")
+    assert " Run 1 started: flow, 1 job, 2 workers\n" in result.out
+
+
+def test_skip_takes_lists_and_repetitions(program: Program) -> None:
+    """``--skip`` may be given several times, with commas and spaces between ids."""
+    program.config({"a": "true", "b": "true", "c": "true", "d": "true"})
+    assert program("-c", "flow.json", "--skip", "a, b", "--skip", "d").code == 0
+    assert program.statuses() == {"a": "SKIPPED", "b": "SKIPPED", "c": "SUCCESS", "d": "SKIPPED"}
+
+
+def test_env_keeps_equals_signs_and_empty_values(program: Program) -> None:
+    """Everything after the first ``=`` is the value, also nothing at all; the last one of a name wins."""
+    program.config({"a": 'echo "[$A][$B]"'})
+    assert program("-c", "flow.json", "--env", "A=1=2", "--env", "B=x", "--env", "B=").code == 0
+    assert program.output("a") == b"[1=2][]\n"
+
+
+def test_a_removed_current_folder(program: Program) -> None:
+    """Called in a folder that is gone, the program says so, without a traceback."""
+    gone = program.folder / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *program.command("-c", "/x.json")],
+        cwd=gone,
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: The current folder no longer exists")
+    assert "Traceback" not in done.stderr
+
+
+# --- configs to start from ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["--simple-config", "--sample-config"])
+def test_a_printed_config_runs_as_it_is(program: Program, flag: str) -> None:
+    """What is printed is JSON that validates without a problem and runs to success, in any folder."""
+    printed = program(flag)
+    assert (printed.code, printed.err) == (0, "")
+    jobs = [job["id"] for job in json.loads(printed.out)["jobs"]]
+    (program.folder / "new.json").write_text(printed.out)
+    name = json.loads(printed.out)["application_name"]
+    assert program("-c", "new.json", "--validate") == (
+        0,
+        f"✓ new.json: {name}, {len(jobs)} jobs, no problems\n",
+        "",
+    )
+    assert program("-c", "new.json").code == 0
+    assert program.statuses() == dict.fromkeys(jobs, "SUCCESS")
+
+
+def test_the_config_schema_is_a_json_schema(program: Program) -> None:
+    """``--config-schema`` prints a valid JSON Schema; it accepts the sample and refuses a misspelt key."""
+    from jsonschema import Draft202012Validator
+
+    printed = program("--config-schema")
+    assert (printed.code, printed.err) == (0, "")
+    schema = json.loads(printed.out)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for flag in ("--simple-config", "--sample-config"):
+        assert list(validator.iter_errors(json.loads(program(flag).out))) == []
+    assert list(validator.iter_errors({"jobs": [{"id": "a", "command": "true"}], "paralel": True}))
+
+
+def test_validate_says_that_all_is_well(program: Program) -> None:
+    """A good config: one line, exit code 0; nothing is run or written."""
+    program.config({"a": "touch ran", "b": "true"}, application_name="nightly")
+    before = everything(program)
+    assert program("-c", "flow.json", "--validate") == (0, "✓ flow.json: nightly, 2 jobs, no problems\n", "")
+    assert everything(program) == before
+
+
+def test_validate_tells_all_that_is_wrong(program: Program) -> None:
+    """A bad config: the problems on stderr, exit code 2; the same text as a run gives."""
+    program.config([{"id": "a", "comand": "touch ran"}])
+    before = everything(program)
+    result = program("-c", "flow.json", "--validate")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "Error: 2 problems in the config (flow.json)\n"
+        '  jobs[0]: "command" is missing\n'
+        '  jobs[0].comand: unknown key, did you mean "command"?\n'
+        "\n"
+        "Nothing was run. To check again:\n"
+        f"  cd {program.folder} && executioner.py -c flow.json --validate\n"
+    )
+    assert program("-c", "flow.json") == result
+    assert program("-c", "flow.json", "--dry-run") == result
+    assert everything(program) == before
+
+
+# --- tracebacks ---------------------------------------------------------------------------
+
+
+def test_debug_adds_a_traceback_and_changes_nothing_else(program: Program) -> None:
+    """With ``--debug`` an error has its traceback too; text and exit code stay."""
+    plain_error = program("-c", "nope.json")
+    assert "Traceback" not in plain_error.err
+    result = program("-c", "nope.json", "--debug")
+    assert "Traceback (most recent call last):" in result.err
+    assert plain_error.err in result.err
+    assert (result.code, result.out) == (plain_error.code, "") == (2, "")
+
+
+def test_debug_keeps_the_exit_code_of_a_history_error(program: Program) -> None:
+    """A history that cannot be used is 3 with ``--debug`` too."""
+    program.config({"a": "true"})
+    (program.folder / "no.db").write_text("not a database, whatever its name says")
+    assert program("-c", "flow.json", "--db", "no.db", "--debug").code == 3
+
+
+def test_debug_is_silent_where_nothing_is_wrong(program: Program) -> None:
+    """``--debug`` adds nothing to a run, a failing one included: a job's failure is no error of ours."""
+    program.config({"a": "exit 4"})
+    result = program("-c", "flow.json", "--debug")
+    assert result.code == 1
+    assert "Traceback" not in result.out + result.err
+
+
+def test_an_internal_error_is_told_without_a_traceback(program: Program) -> None:
+    """A fault of our own (here: an installation without its schema) exits with 3 and one ``Error:``."""
+    program.config({"a": "touch ran"})
+    copy = program.folder / "broken"
+    shutil.copytree(ROOT / "executioner", copy / "executioner", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-m", "executioner", "-c", "flow.json"],
+        cwd=program.folder,
+        env=program.environment({"PYTHONPATH": str(copy)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+    assert not (program.folder / "ran").exists()
+
+
+# --- exit codes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "code", "status"),
+    [
+        ("true", [], 0, "SUCCESS"),
+        ("exit 7", [], 1, "FAILED"),
+        ("exit 7", ["--skip", "a"], 0, "PARTIAL"),
+    ],
+)
+def test_exit_codes_follow_from_the_run(
+    program: Program, command: str, arguments: list[str], code: int, status: str
+) -> None:
+    """0 for SUCCESS and PARTIAL, 1 for FAILED; the history records the same code."""
+    program.config({"a": command})
+    assert program("-c", "flow.json", *arguments).code == code
+    row = program.run_row()
+    assert (row["status"], row["exit_code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "cause"),
+    [
+        (signal.SIGHUP, 129, "Hung up (SIGHUP)"),
+        (signal.SIGINT, 130, "Ctrl-C (SIGINT)"),
+        (signal.SIGTERM, 143, "Terminated (SIGTERM)"),
+    ],
+)
+def test_exit_codes_of_signals(program: Program, number: int, code: int, cause: str) -> None:
+    """HUP, INT and TERM end the run with 129, 130 and 143; the summary and the error name the cause."""
+    program.config({"a": "touch started; exec sleep 60"})
+    with ended(program.start("-c", "flow.json")) as process:
+        program.wait_for("started")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"Status: INTERRUPTED\nReason: {cause}\n" in out
+    assert err.endswith(f"Error: Run 1 INTERRUPTED: {cause} (flow)\n")
+    row = program.run_row()
+    assert (row["status"], row["exit_code"]) == ("INTERRUPTED", code)
+
+
+def test_a_run_that_is_held_exits_with_3(program: Program) -> None:
+    """``max_active_runs`` reached: 3, nothing run, and the command that shows the other run can be pasted."""
+    history = program.home / "own.db"
+    program.config({"a": "touch started; read x < gate", "b": "true"}, max_active_runs=1)
+    with gate(program.folder / "gate") as open_gate:
+        with ended(program.start("-c", "flow.json", "--db", str(history))) as process:
+            program.wait_for("started")
+            refused = [program("-c", "flow.json", "--db", str(history), *more) for more in ([], ["--dry-run"])]
+            open_gate()
+            process.communicate(timeout=60)
+    for result in refused:
+        assert (result.code, result.out) == (3, "")
+        lines = result.err.splitlines()
+        assert lines[0] == "Error: 1 run of this config is active, max_active_runs is 1 (flow)"
+        assert re.fullmatch(r"  run 1 \(\S+@\S+, pid \d+, since [-\d]+ [:\d]+\)", lines[1])
+        assert lines[2] == ""
+        assert lines[3].startswith("Nothing was run. ")
+        assert lines[4:] == [f"  cd {program.folder} && executioner.py --db {history} --show-run 1"]
+    assert program.rows("SELECT count(*) AS runs FROM run_metadata", db=history) == [{"runs": 1}]
+
+
+def test_another_run_of_the_config_is_warned_of(program: Program) -> None:
+    """Without ``max_active_runs`` a second run at the same time is told of on stderr, and goes on."""
+    program.config({"a": "touch started; read x < gate"})
+    with gate(program.folder / "gate") as open_gate:
+        with ended(program.start("-c", "flow.json")) as process:
+            program.wait_for("started")
+            second = program("-c", "flow.json", "--skip", "a", "--quiet")
+            open_gate()
+            process.communicate(timeout=60)
+    assert (second.code, second.out) == (0, "")
+    assert re.fullmatch(
+        r"Warning: this config is already being run: run 1 \(\S+@\S+, pid \d+, since [-\d]+ [:\d]+\)\n", second.err
+    )
+    wait_until(lambda: program.run_row(1)["status"] == "SUCCESS", "the end of run 1")
+
+
+def test_colours_in_an_error_are_those_that_were_asked_for(program: Program) -> None:
+    """``--color always`` colours errors on stderr too, and nothing but colours differs."""
+    coloured = program("-c", "nope.json", "--color", "always")
+    assert coloured.err.startswith("\x1b[31mError:\x1b[0m The config")
+    assert plain(coloured.err) == program("-c", "nope.json").err
