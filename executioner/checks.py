@@ -185,10 +185,11 @@ class CheckRunner:
 
 def _try(known: Mapping[str, Callable[..., object]], check: Check) -> str | None:
     """Run one check; None if it holds, else why not."""
-    try:
-        holds = known[check.name](**check.params)
-    except KeyError:
+    function = known.get(check.name)
+    if function is None:
         return "no such check"
+    try:
+        holds = function(**check.params)
     except BaseException as exc:
         return _said(exc)
     return None if holds else "it does not hold"

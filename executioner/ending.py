@@ -37,6 +37,11 @@ class Ending:
         """When it next wants to be looked at."""
         return min(self._next_at, self._look_at)
 
+    @property
+    def leader_gone(self) -> bool:
+        """Whether the leader was reaped."""
+        return self._family.reaped
+
     def leader_ended(self, exit_code: int) -> None:
         """The leader was reaped: look at once whether others are left."""
         self._family.leader_reaped()

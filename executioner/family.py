@@ -85,7 +85,8 @@ class Family:
             if not self.reaped:
                 _signal(os.killpg, self._leader, one)
             for member in members:
-                _signal(os.kill, member.pid, one)
+                if self.reaped or member.group != self._leader:  # nobody is signalled twice
+                    _signal(os.kill, member.pid, one)
         return len(members)
 
     def members(self, table: ProcessTable) -> list[Process]:

@@ -55,12 +55,15 @@ class RunLog:
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
-    def write(self, at: float, *texts: str) -> None:
-        """Add lines of one time. A full disk loses them, never the run."""
-        time = local_time(at)
-        lines = "".join(f"{time} {text}\n" for text in texts)
+    def write(self, at: float, text: str) -> None:
+        """Add a line."""
+        self.write_all([(at, text)])
+
+    def write_all(self, lines: Sequence[tuple[float, str]]) -> None:
+        """Add lines, each with its time. A full disk loses them, never the run."""
+        text = "".join(f"{local_time(at)} {line}\n" for at, line in lines)
         with contextlib.suppress(OSError):
-            os.write(self._fd, lines.encode("utf-8", "backslashreplace"))
+            os.write(self._fd, text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Close the file."""
@@ -82,7 +85,7 @@ class Reporter:
 
     def hear(self, events: Sequence[Event]) -> None:
         """Take in what happened, in order."""
-        logged: list[str] = []
+        logged: list[tuple[float, str]] = []
         shown: list[str] = []
         for event in events:
             self._tally.hear(event)
@@ -91,11 +94,11 @@ class Reporter:
                 continue
             line = event_line(event, self._tally.ended, self._total, _PLAIN, verbose=True)
             if line is not None:
-                logged.append(line)
+                logged.append((event.at, line))
             if self._out is not None:
                 shown += self._shown(event, self._out.palette)
         if logged:
-            self._log.write(events[-1].at, *logged)
+            self._log.write_all(logged)
         if self._out is not None and shown:
             self._out.write("\n".join(shown) + "\n")
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 SHELL = "/bin/sh"
 #: Python ignores these; a job must find them as a shell would give them.
 _RESET = [signal.SIGPIPE, signal.SIGXFSZ]
+#: Where programs are looked for if the environment has no PATH.
+_DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 #: Faults of starting a program directly that the shell is to explain in its own words.
 _SHELL_DECIDES = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC})
 
@@ -31,15 +33,10 @@ _SHELL_WORDS = frozenset(
 
 
 class Launcher:
-    """Turns a command and an environment into a running process.
-
-    The environment's search path is looked at once for each distinct environment
-    object's PATH and remembered.
-    """
+    """Turns a command and an environment into a running process."""
 
     def __init__(self, null_fd: int) -> None:
         self._null_fd = null_fd
-        self._found: dict[tuple[bytes, str], str | None] = {}
 
     def spawn_shell(self, command: str, environment: Mapping[bytes, bytes], log_fd: int) -> int:
         """Start a command as a shell would run it; returns its pid, which leads its own session.
@@ -51,7 +48,7 @@ class Launcher:
         """
         if _PLAIN.issuperset(command):
             words = command.split()
-            program = self._locate(words[0], environment)
+            program = _plain_program(words[0], environment)
             if program is not None:
                 try:
                     return self._spawn(program, words, environment, log_fd)
@@ -67,7 +64,7 @@ class Launcher:
             OSError: it is not found or cannot be executed.
         """
         name = os.fsdecode(words[0])
-        program = name if "/" in name else self._search(name, environment)
+        program = name if "/" in name else _on_path(name, environment.get(b"PATH", _DEFAULT_PATH))
         if program is None:
             raise FileNotFoundError(errno.ENOENT, "command not found", name)
         return self._spawn(program, words, environment, log_fd)
@@ -89,32 +86,28 @@ class Launcher:
             ),
         )
 
-    def _locate(self, name: str, environment: Mapping[bytes, bytes]) -> str | None:
-        """The program that a shell would execute for a plain first word; None: leave it to the shell."""
-        if "=" in name or name in _SHELL_WORDS:
-            return None
-        return name if "/" in name else self._search(name, environment)
 
-    def _search(self, name: str, environment: Mapping[bytes, bytes]) -> str | None:
-        path = environment.get(b"PATH", b"")
-        key = (path, name)
-        if key not in self._found:
-            self._found[key] = None if _has_functions(environment) else _on_path(name, path)
-        return self._found[key]
+def _plain_program(name: str, environment: Mapping[bytes, bytes]) -> str | None:
+    """The program that a shell would execute for a plain first word; None: leave it to the shell.
 
-
-def _has_functions(environment: Mapping[bytes, bytes]) -> bool:
-    """Whether a bash exported functions, which would win over programs."""
-    return any(name.startswith(b"BASH_FUNC_") for name in environment)
+    Looked up at every start: an earlier job may have installed it, or a better one.
+    """
+    if "=" in name or name in _SHELL_WORDS:
+        return None
+    if "/" in name:
+        return name
+    path = environment.get(b"PATH")
+    if path is None or not all(folder[:1] == b"/" for folder in path.split(b":")):
+        return None  # a relative entry, or an empty one, means the job's own folder
+    if any(variable.startswith(b"BASH_FUNC_") for variable in environment):
+        return None  # a function that a bash exported would win over a program
+    return _on_path(name, path)
 
 
 def _on_path(name: str, path: bytes) -> str | None:
-    folders = path.split(b":")
-    if not all(folder.startswith(b"/") for folder in folders):
-        return None  # a relative entry, or an empty one, means the job's own folder
-    for folder in folders:
-        candidate = os.path.join(os.fsdecode(folder), name)
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+    for folder in os.fsdecode(path).split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
     return None
 

@@ -281,9 +281,7 @@ class Scheduler:
                 # orphan that the kernel handed over to us and that nobody else will bury
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                for running in list(self._running.values()):
-                    del self._running[running.pid]
-                    self._attempt_over(running, JobStatus.ERROR, "Its exit status is not known", None)
+                self._lost([one for one in self._running.values() if not (one.ending and one.ending.leader_gone)])
                 return
             if not pid:
                 return
@@ -292,6 +290,12 @@ class Scheduler:
                 ended.cpu_s += usage.ru_utime + usage.ru_stime
                 ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
                 self._process_ended(ended, os.waitstatus_to_exitcode(status))
+
+    def _lost(self, children: Sequence[Running]) -> None:
+        """Children are gone, but the kernel did not tell us how they ended."""
+        for running in children:
+            del self._running[running.pid]
+            self._attempt_over(running, JobStatus.ERROR, "Its exit status is not known", None)
 
     def _process_ended(self, running: Running, exit_code: int) -> None:
         """The process of an attempt's phase ended."""

@@ -30,19 +30,18 @@ def open_missing_streams() -> None:
 def original_environment() -> Mapping[bytes, bytes]:
     """The environment as the caller gave it.
 
-    Python changes its own where the locale is C: it adds LC_CTYPE (PEP 538). Linux keeps
+    Python changes its own where the locale is C: it sets LC_CTYPE (PEP 538). Linux keeps
     the original in /proc/self/environ.
     """
-    if os.environb.get(b"LC_CTYPE", b"").lower() not in (b"c.utf-8", b"c.utf8", b"utf-8"):
+    if os.environb.get(b"LC_CTYPE") not in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
         return os.environb
     try:
         with open("/proc/self/environ", "rb") as file:
-            given = file.read().split(b"\0")
+            given = [entry[9:] for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
     except OSError:
         return os.environb
-    if any(entry.startswith(b"LC_CTYPE=") for entry in given):
-        return os.environb
-    return {name: value for name, value in os.environb.items() if name != b"LC_CTYPE"}
+    original = {name: value for name, value in os.environb.items() if name != b"LC_CTYPE"}
+    return {**original, b"LC_CTYPE": given[0]} if given else original
 
 
 def locale_shows_unicode(environment: Mapping[bytes, bytes]) -> bool:

@@ -11,7 +11,9 @@ from typing import Any
 from harness import Program, Result
 
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\b\d\d+:\d\d:\d\d\b")
-_OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_OBEYED = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 TITLE = """\
@@ -177,7 +179,7 @@ def figures(text: str) -> str:
 
 def summary_of(text: str) -> str:
     """The summary at the end of what a run printed, from its title on."""
-    before, title, rest = text.partition(TITLE)
+    _, title, rest = text.partition(TITLE)
     assert title, f"no summary in:\n{text}"
     return title + rest
 
@@ -247,7 +249,12 @@ def split_terminal(
 
 
 def paste(
-    program: Program, line: str, *, shell: str = "sh", folder: str | Path = "/", env: Mapping[str, str] | None = None
+    program: Program,
+    line: str,
+    *,
+    shell: str = "sh",
+    folder: str | Path = "/",
+    env: Mapping[str, str] | None = None,
 ) -> Result:
     """Type a printed command at a shell that stands in another folder."""
     done = subprocess.run(

@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from executioner import __version__
 from harness import ROOT, Program, ended, gate, wait_until
 from screens import everything, on_screen, paste, plain
+
+from executioner import __version__
 
 FLAGS = (
     *("-c", "--config", "--dry-run", "--skip", "--env", "--continue-on-error", "--parallel", "-j", "--workers"),
@@ -221,6 +222,40 @@ def test_a_removed_current_folder(program: Program) -> None:
     assert "Traceback" not in done.stderr
 
 
+# --- bytes that are no UTF-8 ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["flow\udcff.json", "folder\udcff/flow.json"])
+def test_a_path_that_is_not_utf8(program: Program, name: str) -> None:
+    """File names are bytes: a config whose path is not UTF-8 previews, runs and is recorded like any other."""
+    (program.folder / name).parent.mkdir(exist_ok=True)
+    program.config({"a": "touch ran", "b": "exit 3"}, name=name)
+    assert program("-c", name, "--dry-run").code == 0
+    result = program("-c", name)
+    assert (result.code, "Internal error" in result.err) == (1, False)
+    assert program.statuses() == {"a": "SUCCESS", "b": "FAILED"}
+    assert (program.folder / name).with_name("ran").exists()
+    again = program("-c", name, "--format", "json", "--quiet")
+    assert (again.code, json.loads(again.out)["status"]) == (1, "FAILED")
+
+
+def test_a_search_path_that_is_not_utf8(program: Program) -> None:
+    """A command that is not found on a PATH with odd bytes has failed as any other; the run is recorded."""
+    program.config({"a": "no-such-program-here", "b": "touch ran"}, continue_on_error=True)
+    result = program("-c", "flow.json", env={"PATH": "/usr/bin:/bin:/odd\udcff"})
+    assert (result.code, result.err) == (1, "Error: Run 1 FAILED: a (flow)\n")
+    assert program.statuses() == {"a": "FAILED", "b": "SUCCESS"}
+    row = program.run_row()
+    assert (row["status"], row["exit_code"]) == ("FAILED", 1)
+
+
+def test_a_variable_that_is_not_utf8(program: Program) -> None:
+    """The value of ``--env`` reaches the job byte by byte."""
+    program.config({"a": 'printf %s "$A"'})
+    assert program("-c", "flow.json", "--env", "A=x\udcffy").code == 0
+    assert program.output("a") == b"x\xffy"
+
+
 # --- configs to start from ----------------------------------------------------------------
 
 
@@ -376,12 +411,12 @@ def test_a_run_that_is_held_exits_with_3(program: Program) -> None:
     """``max_active_runs`` reached: 3, nothing run, and the command that shows the other run can be pasted."""
     history = program.home / "own.db"
     program.config({"a": "touch started; read x < gate", "b": "true"}, max_active_runs=1)
-    with gate(program.folder / "gate") as open_gate:
-        with ended(program.start("-c", "flow.json", "--db", str(history))) as process:
-            program.wait_for("started")
-            refused = [program("-c", "flow.json", "--db", str(history), *more) for more in ([], ["--dry-run"])]
-            open_gate()
-            process.communicate(timeout=60)
+    command = ("-c", "flow.json", "--db", str(history))
+    with gate(program.folder / "gate") as open_gate, ended(program.start(*command)) as process:
+        program.wait_for("started")
+        refused = [program(*command, *more) for more in ([], ["--dry-run"])]
+        open_gate()
+        process.communicate(timeout=60)
     for result in refused:
         assert (result.code, result.out) == (3, "")
         lines = result.err.splitlines()
@@ -396,12 +431,11 @@ def test_a_run_that_is_held_exits_with_3(program: Program) -> None:
 def test_another_run_of_the_config_is_warned_of(program: Program) -> None:
     """Without ``max_active_runs`` a second run at the same time is told of on stderr, and goes on."""
     program.config({"a": "touch started; read x < gate"})
-    with gate(program.folder / "gate") as open_gate:
-        with ended(program.start("-c", "flow.json")) as process:
-            program.wait_for("started")
-            second = program("-c", "flow.json", "--skip", "a", "--quiet")
-            open_gate()
-            process.communicate(timeout=60)
+    with gate(program.folder / "gate") as open_gate, ended(program.start("-c", "flow.json")) as process:
+        program.wait_for("started")
+        second = program("-c", "flow.json", "--skip", "a", "--quiet")
+        open_gate()
+        process.communicate(timeout=60)
     assert (second.code, second.out) == (0, "")
     assert re.fullmatch(
         r"Warning: this config is already being run: run 1 \(\S+@\S+, pid \d+, since [-\d]+ [:\d]+\)\n", second.err

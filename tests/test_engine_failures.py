@@ -49,9 +49,7 @@ def test_fail_fast_lets_running_jobs_finish_and_skips_the_rest(program: Program)
     assert "  - after_slow (run stopped after bad failed)\n  - other (run stopped after bad failed)\n" in out
 
 
-@pytest.mark.parametrize(
-    ("keys", "flags"), [({}, ("--continue-on-error",)), ({"continue_on_error": True}, ())]
-)
+@pytest.mark.parametrize(("keys", "flags"), [({}, ("--continue-on-error",)), ({"continue_on_error": True}, ())])
 def test_continue_on_error_runs_what_does_not_depend_on_the_failure(
     program: Program, keys: dict[str, Any], flags: tuple[str, ...]
 ) -> None:

@@ -28,7 +28,9 @@ def started(program: Program, run_id: int = 1) -> list[str]:
 @pytest.mark.parametrize("flags", [(), ("-j", "4")])
 def test_a_diamond_runs_each_job_once_after_its_dependencies(program: Program, flags: tuple[str, ...]) -> None:
     """The top of a diamond runs first, both sides then, the bottom once and last."""
-    program.config([noting("bottom", "left", "right"), noting("left", "top"), noting("right", "top"), noting("top")])
+    program.config(
+        [noting("bottom", "left", "right"), noting("left", "top"), noting("right", "top"), noting("top")]
+    )
     result = program("-c", "flow.json", *flags)
     assert (result.code, result.err) == (0, "")
     order = appended(program)
@@ -45,7 +47,7 @@ def test_ten_thousand_layered_jobs_each_run_once_after_their_dependencies(progra
     jobs = [
         noting(
             f"j{layer}.{at}",
-            *([f"j{layer - 1}.{other}" for other in {at, (at * 7 + 3) % width, (at + 50) % width}] if layer else []),
+            *(f"j{layer - 1}.{other}" for other in {at, (at * 7 + 3) % width, (at + 50) % width} if layer),
         )
         for layer in range(depth)
         for at in range(width)
@@ -57,10 +59,7 @@ def test_ten_thousand_layered_jobs_each_run_once_after_their_dependencies(progra
     place = {job: at for at, job in enumerate(appended(program))}
     assert len(appended(program)) == len(place) == width * depth
     early = [
-        (job["id"], needed)
-        for job in jobs
-        for needed in job["dependencies"]
-        if place[needed] > place[job["id"]]
+        (job["id"], needed) for job in jobs for needed in job["dependencies"] if place[needed] > place[job["id"]]
     ]
     assert early == []
     counts = program.rows("SELECT status, count(*) AS n FROM job_history GROUP BY status")
@@ -76,11 +75,8 @@ def test_one_worker_takes_the_first_ready_job_of_the_config(program: Program) ->
     jobs = [noting(name, *chance.sample(rank[: rank.index(name)], min(2, rank.index(name)))) for name in names]
     expected: list[str] = []
     while len(expected) < len(jobs):
-        expected.append(
-            next(
-                job["id"] for job in jobs if job["id"] not in expected and set(job["dependencies"]) <= set(expected)
-            )
-        )
+        left = [job for job in jobs if job["id"] not in expected]
+        expected.append(next(job["id"] for job in left if set(job["dependencies"]) <= set(expected)))
     program.config(jobs)
     assert program("-c", "flow.json").code == 0
     assert appended(program) == expected != names

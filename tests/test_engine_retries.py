@@ -22,12 +22,12 @@ def outcomes(program: Program, job: str = "a") -> list[tuple[Any, ...]]:
 def waits(program: Program, job: str = "a") -> list[float]:
     """The seconds between the attempts of a job."""
     found = attempts(program, job)
-    times = [(datetime.fromisoformat(one["start_time"]), datetime.fromisoformat(one["end_time"])) for one in found]
-    return [(start - end).total_seconds() for (_, end), (start, _) in zip(times, times[1:], strict=False)]
+    starts, ends = ([datetime.fromisoformat(one[name]) for one in found] for name in ("start_time", "end_time"))
+    return [(start - end).total_seconds() for start, end in zip(starts[1:], ends[:-1], strict=True)]
 
 
 def test_a_job_is_retried_until_it_succeeds(program: Program) -> None:
-    """A job that succeeds at its third attempt is SUCCESS, with three attempts and their output's bytes recorded."""
+    """A job that succeeds at its third attempt is SUCCESS; each attempt and its output's bytes are recorded."""
     program.config([flaky(3), {"id": "b", "command": "true", "dependencies": ["a"]}])
     result = program("-c", "flow.json")
     assert (result.code, result.err) == (0, "")
@@ -181,7 +181,9 @@ def test_a_waiting_retry_holds_no_worker(program: Program) -> None:
 
 def test_no_attempt_begins_after_the_retry_time(program: Program) -> None:
     """`max_retry_time` counts from the first start: attempts are made within it, and none behind it."""
-    program.config([flaky(9999, max_retries=9999, retry_delay=0.1, retry_backoff=1, retry_jitter=0, max_retry_time=1)])
+    program.config(
+        [flaky(9999, max_retries=9999, retry_delay=0.1, retry_backoff=1, retry_jitter=0, max_retry_time=1)]
+    )
     assert program("-c", "flow.json").code == 1
     found = attempts(program, "a")
     first, last = (datetime.fromisoformat(found[at]["start_time"]) for at in (0, -1))
@@ -200,7 +202,7 @@ def test_a_wait_beyond_the_retry_time_is_not_begun(program: Program) -> None:
 
 
 def test_a_failure_elsewhere_cancels_a_retry(program: Program) -> None:
-    """When another job's failure stops the run, a job that waits for its retry is FAILED, and the reason says so."""
+    """When another job stops the run, a job that waits for its retry is FAILED, and its reason says so."""
     program.config(
         [
             {"id": "flaky", "command": "echo x >> tries; exit 5", "max_retries": 3, "retry_delay": 300},

@@ -60,7 +60,7 @@ def test_no_default_limit(program: Program) -> None:
 
 
 def test_a_job_that_ends_on_term_is_not_waited_for(program: Program) -> None:
-    """After TERM a job may clean up; once it is gone the run goes on at once, whatever the grace, and it is TIMEOUT."""
+    """After TERM a job may clean up; once it is gone the run goes on, whatever the grace; it is TIMEOUT."""
     command = "trap 'echo cleaned; exit 0' TERM; echo up; sleep 60 & wait"
     program.config([{"id": "a", "command": command, "timeout": ENOUGH_S}], kill_grace=50)
     start = time.monotonic()
@@ -93,30 +93,30 @@ def test_a_job_gets_one_term(program: Program) -> None:
     assert program.output("a") == b"signals: 1\n" * 5
 
 
+#: Says its pid, and does not end on TERM.
+STAY = "trap '' TERM; echo $$ > pid; while :; do sleep 0.2; done\n"
+#: Says its pid, and stops.
+STOP = "echo $$ > pid; kill -STOP $$; sleep 60\n"
 STUBBORN = {
-    "ignores TERM": "trap '' TERM; echo $$ > pid; while :; do sleep 0.2; done",
-    "its child ignores TERM": "sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done' & sleep 60",
-    "its child outlives it": "trap 'exit 1' TERM; sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done' & wait",
-    "calls setsid": "setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done' & sleep 60",
-    "double-forked daemon": "(setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done' &) ; sleep 60",
+    "ignores TERM": ". ./stay",
+    "its child ignores TERM": "sh stay & sleep 60",
+    "its child outlives it": "trap 'exit 1' TERM; sh stay & wait",
+    "calls setsid": "setsid sh stay & sleep 60",
+    "double-forked daemon": "(setsid sh stay &) ; sleep 60",
     "polite daemon": "(setsid sh -c 'echo $$ > pid; exec sleep 60' &) ; sleep 60",
-    "daemon without environment": (
-        "sleep 0.3; (env -i setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done' &) ; sleep 60"
-    ),
-    "daemon without environment at once": (
-        "(env -i setsid sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.2; done' &) ; sleep 60"
-    ),
-    "stopped": "echo $$ > pid; kill -STOP $$; sleep 60",
-    "its child is stopped": "sh -c 'echo $$ > pid; kill -STOP $$; sleep 60' & sleep 60",
-    "stopped daemon that ignores TERM": (
-        "(setsid sh -c 'trap \"\" TERM; echo $$ > pid; kill -STOP $$; sleep 60' &) ; sleep 60"
-    ),
+    "daemon without environment": "sleep 0.3; (env -i setsid sh stay &) ; sleep 60",
+    "daemon without environment at once": "(env -i setsid sh stay &) ; sleep 60",
+    "stopped": ". ./stop",
+    "its child is stopped": "sh stop & sleep 60",
+    "stopped daemon that ignores TERM": "(setsid sh -c 'trap \"\" TERM; . ./stop' &) ; sleep 60",
 }
 
 
 @pytest.mark.parametrize("kind", STUBBORN)
 def test_a_stubborn_job_is_gone_after_limit_and_grace(program: Program, kind: str) -> None:
     """A job whose processes ignore TERM, leave its group and session, or are stopped is gone with its TIMEOUT."""
+    (program.folder / "stay").write_text(STAY)
+    (program.folder / "stop").write_text(STOP)
     program.config([{"id": "a", "command": STUBBORN[kind], "timeout": ENOUGH_S}], kill_grace=0.3)
     file = program.folder / "pid"
     with no_survivor(file):
@@ -213,10 +213,10 @@ def test_a_job_that_ended_in_time_is_a_success_though_the_runner_was_stopped(pro
         wait_until(lambda: not is_running(pid_in(program.folder / "pid")), "the job to end")
         time.sleep(max(0.0, begun + limit + 0.2 - time.monotonic()))  # the limit itself is the matter
         process.send_signal(signal.SIGCONT)
-        process.communicate(timeout=50)
+        _, err = process.communicate(timeout=50)
     finally:
         process.kill()
         os.close(fd)
-    assert process.returncode == 0
+    assert (process.returncode, err) == (0, "")
     assert program.statuses() == {"a": "SUCCESS"}
     assert program.jobs()["a"]["duration_seconds"] >= limit

@@ -60,7 +60,11 @@ def test_a_run_waits_for_a_history_that_is_held_in_mid_run(program: Program) -> 
         out, err = runner.communicate()
     assert (runner.returncode, err) == (0, ""), out
     jobs = program.jobs()
-    assert {name: row["status"] for name, row in jobs.items()} == {"a": "SUCCESS", "slow": "SUCCESS", "b": "SUCCESS"}
+    assert {name: row["status"] for name, row in jobs.items()} == {
+        "a": "SUCCESS",
+        "slow": "SUCCESS",
+        "b": "SUCCESS",
+    }
     assert jobs["slow"]["retry_count"] == 1
     assert "Timed out" in jobs["slow"]["last_error"]
     assert (program.folder / "b_ran").exists()
@@ -79,6 +83,30 @@ def test_a_run_is_interrupted_while_its_history_is_held(program: Program) -> Non
     assert runner.returncode == 143
     assert program.statuses() == {"a": "INTERRUPTED", "b": "SKIPPED"}
     assert program.run_row()["status"] == "INTERRUPTED"
+
+
+def test_what_was_to_start_when_the_history_was_held_never_started(program: Program) -> None:
+    """Chosen while the database was held, then interrupted: SKIPPED, without a start that never was."""
+    program.config({"a": "echo $$ > a_pid; read x < gate", "b": "touch b_ran"})
+    with gate(program) as let_through, ended(program.start("-c", "flow.json")) as runner:
+        pid_in(program, "a_pid")
+        with held(program.history):
+            let_through()
+            log = program.folder / "logs/executioner.flow.job-a.run-1.log"
+            wait_until(lambda: b"=== SUCCESS" in log.read_bytes(), "the end of a")
+            runner.send_signal(signal.SIGTERM)
+            main_log = program.folder / "logs/executioner.flow.run-1.log"
+            wait_until(lambda: b"SIGTERM" in main_log.read_bytes(), "the runner to hear of the signal")
+        runner.communicate()
+    assert runner.returncode == 143
+    assert not (program.folder / "b_ran").exists()
+    row = program.jobs()["b"]
+    assert (program.jobs()["a"]["status"], row["status"], row["reason"]) == (
+        "SUCCESS",
+        "SKIPPED",
+        "run interrupted",
+    )
+    assert (row["start_time"], row["last_run"], row["retry_history"]) == (None, None, None)
 
 
 def test_the_end_of_a_run_waits_for_a_history_that_is_held(program: Program) -> None:

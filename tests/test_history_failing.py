@@ -165,7 +165,11 @@ def test_a_signal_ends_what_runs_after_the_history_failed(program: Program) -> N
         ending = result(runner)
     assert ending.code == 3
     jobs = results(spool(program))
-    assert {name: row["status"] for name, row in jobs.items()} == {"a": "SUCCESS", "c": "INTERRUPTED", "b": "SKIPPED"}
+    assert {name: row["status"] for name, row in jobs.items()} == {
+        "a": "SUCCESS",
+        "c": "INTERRUPTED",
+        "b": "SKIPPED",
+    }
     assert not (program.folder / "b_ran").exists()
 
 

@@ -76,13 +76,17 @@ def test_a_link_and_its_target_are_one_history(program: Program) -> None:
     assert (program.folder / "link.db").is_symlink()
     assert names(program.folder / "real") == ["h.db", "h.db.lock"]
     assert not (program.folder / "link.db.lock").exists()
-    assert [row["run_id"] for row in program.rows("SELECT run_id FROM run_metadata", db=program.folder / "real/h.db")] == [
+    assert [
+        row["run_id"] for row in program.rows("SELECT run_id FROM run_metadata", db=program.folder / "real/h.db")
+    ] == [
         1,
         2,
     ]
 
 
-@pytest.mark.parametrize("name", ["a b.db", "100%41.db", "what?mode=ro.db", "#1.db", "q'u\"o;te.db", "ü☃.db", "file:x.db"])
+@pytest.mark.parametrize(
+    "name", ["a b.db", "100%41.db", "what?mode=ro.db", "#1.db", "q'u\"o;te.db", "ü☃.db", "file:x.db"]
+)
 def test_a_history_may_have_any_name(program: Program, name: str) -> None:
     """No character of a path means anything to SQLite's URIs."""
     ok(program, "--db", name)
@@ -151,7 +155,9 @@ def test_a_shared_folder_gives_shared_files(program: Program, folder_mode: int) 
     folder.chmod(folder_mode)
     program.config({"a": "echo $$ > up; read x < gate"})
     with gate(program) as let_through:
-        runner = program.start("-c", "flow.json", "--db", "shared/h.db", preexec_fn=lambda: os.umask(0o077) and None)
+        runner = program.start(
+            "-c", "flow.json", "--db", "shared/h.db", preexec_fn=lambda: os.umask(0o077) and None
+        )
         with ended(runner):
             pid_in(program, "up")
             for name in ("h.db", "h.db-shm", "h.db-wal", "h.db.lock"):
@@ -197,7 +203,9 @@ def test_a_clean_end_leaves_database_and_lock_file_only(program: Program) -> Non
     assert lock_path(program).stat().st_ino == inode
 
 
-@pytest.mark.parametrize("flow", [{"a": "false"}, {"a": "kill -TERM $PPID; exec sleep 1000"}], ids=["failed", "signal"])
+@pytest.mark.parametrize(
+    "flow", [{"a": "false"}, {"a": "kill -TERM $PPID; exec sleep 1000"}], ids=["failed", "signal"]
+)
 def test_a_bad_end_leaves_database_and_lock_file_only(program: Program, flow: dict[str, str]) -> None:
     """A failed and an interrupted run fold the write-ahead log into the database too."""
     program.config(flow)
@@ -281,8 +289,19 @@ def test_creating_and_finishing_a_run_is_synced_and_nothing_in_between(program: 
     ok(program)
     program.config({f"j{n}": "/bin/true" for n in range(50)})
     trace = program.folder / "trace"
-    command = ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=fsync,fdatasync,execve", *program.command("-c", "flow.json")]
-    done = subprocess.run(command, cwd=program.folder, env=program.environment(), capture_output=True, timeout=60, check=False)
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-o",
+        str(trace),
+        "-e",
+        "trace=fsync,fdatasync,execve",
+        *program.command("-c", "flow.json"),
+    ]
+    done = subprocess.run(
+        command, cwd=program.folder, env=program.environment(), capture_output=True, timeout=60, check=False
+    )
     if b"ptrace" in done.stderr or not trace.exists():
         pytest.skip("strace is not permitted")
     assert done.returncode == 0, done.stderr

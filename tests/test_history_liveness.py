@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,19 @@ def test_the_state_of_a_killed_run_is_readable_at_once(program: Program) -> None
 def test_the_next_run_records_a_killed_one_as_interrupted(program: Program) -> None:
     """RUNNING becomes INTERRUPTED, PENDING becomes SKIPPED; the counts are right, the unknown end is NULL."""
     program.config(
-        {"ok": "true", "bad": "exit 3", "left_out": "true", "hangs": waiting_job(), "later": "true", "last": "true"}
+        {
+            "ok": "true",
+            "bad": "exit 3",
+            "left_out": "true",
+            "hangs": waiting_job(),
+            "later": "true",
+            "last": "true",
+        }
     )
-    with gate(program), ended(program.start("-c", "flow.json", "--continue-on-error", "--skip", "left_out")) as runner:
+    with (
+        gate(program),
+        ended(program.start("-c", "flow.json", "--continue-on-error", "--skip", "left_out")) as runner,
+    ):
         pid_in(program, "up")
         kill(runner)
     next_run(program)
@@ -266,7 +277,8 @@ import os
 def hang(**params):
     with open("fds", "w") as file:
         names = os.listdir("/proc/self/fd")
-        file.write("\\n".join(os.readlink("/proc/self/fd/" + n) for n in names if os.path.lexists("/proc/self/fd/" + n)))
+        paths = ["/proc/self/fd/" + name for name in names]
+        file.write("\\n".join(os.readlink(path) for path in paths if os.path.lexists(path)))
     with open("check_up.part", "w") as file:
         file.write(str(os.getpid()) + "\\n")
     os.rename("check_up.part", "check_up")
@@ -335,6 +347,19 @@ def made(program: Program) -> int:
     return len(list(program.folder.glob("mark.*")))
 
 
+def wait_for_stage(program: Program, runner: "subprocess.Popen[str]", stage: int) -> None:
+    """Wait until a run has come so far: folder, lock file, its row, then three jobs more at each stage."""
+    if stage == 0:
+        wait_until(program.history.parent.exists, "the folder of the history")
+    elif stage == 1:
+        wait_until(lock_path(program).exists, "the lock file")
+    elif stage == 2:
+        wait_until(lambda: is_locked(lock_path(program), 1) or runner.poll() is not None, "the first run")
+    else:
+        wanted = 3 * (stage - 2)
+        wait_until(lambda: made(program) >= wanted, f"{wanted} marks")
+
+
 def test_the_history_is_sound_after_a_kill_at_any_moment(program: Program) -> None:
     """Killed at 15 stages of a run: the database is sound, what was started is recorded as started, nothing
     that did not end is SUCCESS, and the next run finds its way.
@@ -346,15 +371,7 @@ def test_the_history_is_sound_after_a_kill_at_any_moment(program: Program) -> No
             mark.unlink()
         runner = program.start("-c", "flow.json", "-j", "2")
         with ended(runner):
-            if stage == 0:
-                wait_until(program.history.parent.exists, "the folder of the history")
-            elif stage == 1:
-                wait_until(lock_path(program).exists, "the lock file")
-            elif stage == 2:
-                wait_until(lambda: is_locked(lock_path(program), 1) or runner.poll() is not None, "the first run")
-            else:
-                wanted = 3 * (stage - 2)
-                wait_until(lambda wanted=wanted: made(program) >= wanted, f"{wanted} marks")
+            wait_for_stage(program, runner, stage)
             kill(runner)
         if not program.history.exists():
             continue

@@ -14,7 +14,6 @@ from harness import Program, Result
 from test_history_tools import names, sql
 
 
-
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a real history with one run."""
@@ -88,7 +87,9 @@ CASES: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
     "newer": (lambda path, history: changed(path, history, "PRAGMA user_version = 99"), "newer"),
     "newer in its log alone": (lambda path, history: with_log(path, history, "PRAGMA user_version = 99"), "newer"),
     "our id, other tables": (
-        lambda path, _: sql(path, "PRAGMA application_id = 1163412803", "PRAGMA user_version = 1", "CREATE TABLE t (x)"),
+        lambda path, _: sql(
+            path, "PRAGMA application_id = 1163412803", "PRAGMA user_version = 1", "CREATE TABLE t (x)"
+        ),
         "",
     ),
     "corrupt header": (corrupt_header, "damaged"),
@@ -146,15 +147,19 @@ def test_a_file_that_cannot_serve_is_refused(
 def test_nothing_appears_beside_a_file_that_cannot_serve(
     program: Program, folder: Path, history: bytes, case: str
 ) -> None:
-    """No lock file, no -shm, no -wal: the file is recognised before anything is opened for writing."""
+    """No lock file, no -shm, no -wal: the file is recognised before anything is opened for writing.
+
+    A history of ours with a write-ahead log has to be read through it: that may leave an -shm.
+    """
     CASES[case][0](folder / "h.db", history)
     before = names(folder)
     refused(program)
-    assert names(folder) == before
+    allowed = {"h.db-shm"} if case == "newer in its log alone" else set()
+    assert set(names(folder)) - allowed == set(before)
 
 
 def test_a_foreign_database_in_use_is_not_disturbed(program: Program, folder: Path) -> None:
-    """Its owner has it open with changes in the write-ahead log: all three files keep their bytes, its owner goes on."""
+    """Its owner has it open, with changes in the write-ahead log: both keep their bytes, and he goes on."""
     path = folder / "h.db"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as owner:
         owner.execute("PRAGMA journal_mode = WAL")
@@ -222,7 +227,13 @@ def as_an_ordinary_user(program: Program, *args: str) -> Result:
         pytest.skip("root, and no setpriv to give up its power over permissions")
     command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *program.command(*args)]
     done = subprocess.run(
-        command, cwd=program.folder, env=program.environment(), capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=program.folder,
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

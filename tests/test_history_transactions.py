@@ -12,7 +12,9 @@ from test_history_tools import UTC_TEXT, gate, names, peeking, seen, sql
 
 def test_a_run_and_all_its_jobs_are_there_before_the_first_job_starts(program: Program) -> None:
     """The first job finds its run, itself RUNNING and every other job PENDING."""
-    program.config([{"id": "first", "command": peeking(program)}, *({"id": f"j{n}", "command": "true"} for n in range(5))])
+    program.config(
+        [{"id": "first", "command": peeking(program)}, *({"id": f"j{n}", "command": "true"} for n in range(5))]
+    )
     assert program("-c", "flow.json").code == 0
     found = seen(program, "first")
     assert {name: row["status"] for name, row in found["jobs"].items()} == {
@@ -27,7 +29,9 @@ def test_a_run_and_all_its_jobs_are_there_before_the_first_job_starts(program: P
 
 def test_a_pending_job_has_its_definition_and_no_result(program: Program) -> None:
     """What is known before the start is stored before the start; what only an end can tell is NULL."""
-    program.config([{"id": "first", "command": peeking(program)}, {"id": "later", "command": "true", "description": "D"}])
+    program.config(
+        [{"id": "first", "command": peeking(program)}, {"id": "later", "command": "true", "description": "D"}]
+    )
     assert program("-c", "flow.json").code == 0
     row = seen(program, "first")["jobs"]["later"]
     assert (row["position"], row["description"], row["command"], row["retry_count"]) == (1, "D", "true", 0)
@@ -83,7 +87,12 @@ def test_a_second_attempt_finds_the_first_in_the_history(program: Program) -> No
     program.config([{"id": "a", "command": command, "max_retries": 1, "retry_delay": 0}])
     assert program("-c", "flow.json").code == 0
     row = seen(program, "a")["jobs"]["a"]
-    assert (row["status"], row["exit_code"], row["last_error"], row["retry_count"]) == ("RUNNING", 9, "Exit code 9", 1)
+    assert (row["status"], row["exit_code"], row["last_error"], row["retry_count"]) == (
+        "RUNNING",
+        9,
+        "Exit code 9",
+        1,
+    )
     assert row["last_run"] > row["start_time"]
     assert '"exit_code": 9' in row["retry_history"]
 
@@ -124,7 +133,9 @@ def test_what_follows_finds_a_failure_and_its_consequences(program: Program) -> 
 
 def test_a_job_left_out_on_request_is_recorded_before_its_dependent_starts(program: Program) -> None:
     """--skip shows in the history before what depends on the job starts."""
-    program.config([{"id": "a", "command": "true"}, {"id": "b", "command": peeking(program), "dependencies": ["a"]}])
+    program.config(
+        [{"id": "a", "command": "true"}, {"id": "b", "command": peeking(program), "dependencies": ["a"]}]
+    )
     assert program("-c", "flow.json", "--skip", "a").code == 0
     row = seen(program, "b")["jobs"]["a"]
     assert (row["status"], row["reason"], row["log_path"]) == ("SKIPPED", "--skip", None)

@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+from screens import assert_harmless
+
 from executioner.config import parse
 from executioner.model import Workflow
 from executioner.plan import Plan, Preferences, make_plan
 from executioner.render.command import Invocation
 from executioner.render.dryrun import plan_lines, plan_object
 from executioner.render.text import Palette
-from screens import assert_harmless
 
 TYPED = Invocation(["executioner.py"], config="flow.json")
 

@@ -1,11 +1,12 @@
 """How errors look."""
 
+from screens import CONFIG_ERRORS, assert_harmless
+
 from executioner.errors import ConfigError, ExecutionerError, Problem, UsageError
 from executioner.model import NextStep
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
 from executioner.render.text import Palette
-from screens import CONFIG_ERRORS, assert_harmless
 
 TYPED = Invocation(["executioner.py"])
 

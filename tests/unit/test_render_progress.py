@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from screens import INTERRUPTED_LINE, PROGRESS, assert_harmless
+
 from executioner import joblog
 from executioner.events import (
     AttemptFailed,
@@ -23,7 +25,6 @@ from executioner.model import Attempt, Job, JobStatus, RetryPolicy
 from executioner.render.progress import event_line, interrupted_line, output_lines, started_line
 from executioner.render.text import Palette, clock_time
 from executioner.terminal import Stream
-from screens import INTERRUPTED_LINE, PROGRESS, assert_harmless
 
 PLAIN = Palette()
 NAMES = (
@@ -120,9 +121,7 @@ def test_plain_progress_to_the_letter(tmp_path: Path, screen: Screen) -> None:
         ended("transform_part1", "09:46:35", 20.0),
         AttemptFailed(at("09:46:45"), part2, (attempt(1),), 2, 30.0, 30.0),
         JobStillRunning(at("09:47:25"), part2, 2, 2, 10.0),
-        ended(
-            "transform_part2", "09:47:45", 90.0, JobStatus.FAILED, "Exit code 1", (attempt(1), last), str(log)
-        ),
+        ended("transform_part2", "09:47:45", 90.0, JobStatus.FAILED, "Exit code 1", (attempt(1), last), str(log)),
         JobsSkipped(at("09:47:45"), [JOBS[name] for name in NAMES[4:]], "dependency failed"),
     ]
     for event in events:
@@ -176,13 +175,12 @@ def test_lines_of_one_tick_keep_their_own_times_in_the_main_log(screen: Screen) 
         "09:45:34 [1/8] ✓ download_data 00:00:30\n09:45:50 [2/8] ✓ validate_data 00:00:30\n"
     )
     assert screen.text("log") == (
-        "2025-05-23 09:45:34 [1/8] ✓ download_data 00:00:30\n"
-        "2025-05-23 09:45:50 [2/8] ✓ validate_data 00:00:30\n"
+        "2025-05-23 09:45:34 [1/8] ✓ download_data 00:00:30\n2025-05-23 09:45:50 [2/8] ✓ validate_data 00:00:30\n"
     )
 
 
 def test_warnings_and_interruptions_go_to_the_error_stream(screen: Screen) -> None:
-    """stderr has the notes, stdout the progress."""
+    """What the user should know stands in stderr, progress in stdout."""
     screen.reporter.hear(
         [Warned(at("09:45:32"), "odd"), RunInterrupted(at("09:45:33"), "Ctrl-C (SIGINT)", 1, 10.0, "Ctrl-C")]
     )
@@ -250,7 +248,9 @@ def test_verbose_tells_starts_with_their_commands() -> None:
 def test_what_the_runner_does_about_a_signal() -> None:
     """With jobs running, without any, and at once."""
     two = RunInterrupted(0.0, "Hung up (SIGHUP)", 2, 5.0, "SIGHUP")
-    assert interrupted_line(two) == "Interrupted: ending 2 running jobs, up to 00:00:05 (SIGHUP again kills at once)"
+    assert (
+        interrupted_line(two) == "Interrupted: ending 2 running jobs, up to 00:00:05 (SIGHUP again kills at once)"
+    )
     assert interrupted_line(two._replace(grace_s=0.0)) == "Interrupted: killing 2 running jobs"
     assert interrupted_line(two._replace(running=0)) == "Interrupted: no job was running"
 

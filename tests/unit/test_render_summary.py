@@ -2,12 +2,13 @@
 
 import time
 
+from screens import FOUNDING_FAILED, FOUNDING_HEAD, FOUNDING_RESUME, INTERRUPTED, MANY_FAILURES, assert_harmless
+
 from executioner.model import JobStatus, RunStatus
 from executioner.render.command import Invocation
 from executioner.render.summary import RunReport, reason_kind, summary_text
 from executioner.render.text import Palette
 from executioner.verdict import JobOutcome
-from screens import FOUNDING_FAILED, FOUNDING_HEAD, FOUNDING_RESUME, INTERRUPTED, MANY_FAILURES, assert_harmless
 
 PLAIN = Palette()
 HOME_HISTORY = "/home/etl/.local/state/executioner/history.db"
@@ -213,7 +214,9 @@ Skipped Jobs:
 def test_success_has_no_resume_options() -> None:
     """Of a run in which all succeeded there is nothing to resume: only the way to see it later is told."""
     text = screen([], status=RunStatus.SUCCESS)
-    assert text == f"""\
+    assert (
+        text
+        == f"""\
 ========================================
            EXECUTION SUMMARY
 ========================================
@@ -229,6 +232,7 @@ Jobs: 10 total, 10 completed, 0 failed, 0 skipped
 To view this run details later:
   executioner.py --show-run 7
 """
+    )
 
 
 def test_partial_has_no_resume_options() -> None:
@@ -256,7 +260,13 @@ def test_ten_failures_are_listed_one_by_one() -> None:
 
 def test_eleven_failures_are_grouped_after_five() -> None:
     """Of 11 failed jobs the first 5 in config order are listed, 6 are counted by their kind of reason."""
-    reasons = ["Exit code 1"] * 6 + ["Exit code 2", "Exit code 2", "Exit code 2", "Killed by SIGSEGV", "Exit code 1"]
+    reasons = ["Exit code 1"] * 6 + [
+        "Exit code 2",
+        "Exit code 2",
+        "Exit code 2",
+        "Killed by SIGSEGV",
+        "Exit code 1",
+    ]
     text = screen([failed(at, f"job{at}", reason) for at, reason in enumerate(reasons)])
     lines = part(text, "Failed Jobs:")
     assert [line for line in lines if line.startswith("  - ")] == [f"  - job{at}: failed" for at in range(5)]

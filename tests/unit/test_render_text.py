@@ -4,8 +4,9 @@ import os
 import subprocess
 
 import pytest
-from executioner.render.text import Palette, count, duration, log_path, quoted, safe, shown_path
 from screens import assert_harmless
+
+from executioner.render.text import Palette, count, duration, log_path, quoted, safe, shown_path
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,9 @@ def test_the_usual_ones_have_their_usual_names() -> None:
     assert safe("\n\t\r\x1b[0m\x07\udcff\u202e") == "\\n\\t\\r\\e[0m\\x07\\xff\\u202e"
 
 
-@pytest.mark.parametrize("word", ["plain", "a b", "it's", 'say "hi"', "$HOME", "`id`", "!x", "*", "a;b", "~", "", "ü"])
+@pytest.mark.parametrize(
+    "word", ["plain", "a b", "it's", 'say "hi"', "$HOME", "`id`", "!x", "*", "a;b", "~", "", "ü"]
+)
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_quoted_word_is_one_word_to_a_shell(word: str, shell: str) -> None:
     """A shell hands a quoted word to a program exactly as it was."""
@@ -63,7 +66,9 @@ def test_a_quoted_word_is_one_word_to_a_shell(word: str, shell: str) -> None:
     assert done.stdout == os.fsencode(word)
 
 
-@pytest.mark.parametrize("word", ["a\nb", "\x1b[31m", "it's\x07", "back\\slash\t", "\udcff", "\u202eabc", "\x01f", "é\x02"])
+@pytest.mark.parametrize(
+    "word", ["a\nb", "\x1b[31m", "it's\x07", "back\\slash\t", "\udcff", "\u202eabc", "\x01f", "é\x02"]
+)
 def test_a_quoted_word_with_control_characters_is_harmless_and_exact(word: str) -> None:
     """Such a word is spelt so that a terminal obeys nothing in it, and bash reads it back exactly."""
     assert_harmless(quoted(word))

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+
 from executioner.model import JobStatus, RunStatus
 from executioner.verdict import JobOutcome, exit_code, failure_summary, run_status, verdict
 

@@ -1,0 +1,257 @@
+"""The writer on its own: transactions, busy databases, checkpoints, and what an event writes."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executioner.errors import HistoryError
+from executioner.events import AttemptStarting, JobsSkipped
+from executioner.history import store
+from executioner.history.changes import RunEnd
+from executioner.history.lock import is_held, this_process
+from executioner.history.read import durations_s, unfinished_runs
+from executioner.history.store import HistoryWriter, NewJob, NewRun
+from executioner.history.times import utc_text
+from executioner.model import Job, RetryPolicy, RunStatus
+
+AT = 1747993500.25
+
+
+def job(name: str) -> Job:
+    """A job of which only the id matters."""
+    return Job(name, "true", "", (), None, False, {}, "/", RetryPolicy(), (), ())
+
+
+def new_run(jobs: int, config: str = "/flow.json") -> NewRun:
+    """A run of some jobs by this process."""
+    return NewRun(config, "0" * 64, "app", "/", jobs, AT, "me", "here", this_process(), {}, "1")
+
+
+def begin(writer: HistoryWriter, *names: str) -> int:
+    """Record a run."""
+    jobs = [NewJob(name, at, "", "true", "{}") for at, name in enumerate(names)]
+    return writer.create_run(new_run(len(jobs)), jobs, lambda run_id: f"/log-{run_id}", lambda: None)
+
+
+def end(status: RunStatus = RunStatus.SUCCESS) -> RunEnd:
+    """A run's end."""
+    return RunEnd(status, 0, AT + 1, 1.0, 1, 0, 0, None)
+
+
+def starting(name: str, number: int = 1) -> AttemptStarting:
+    """A job's start."""
+    return AttemptStarting(AT + number - 1, job(name), number, 1, f"/log-{name}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where the history is made."""
+    return str(tmp_path / "h.db")
+
+
+@contextmanager
+def writing(path: str) -> Iterator[HistoryWriter]:
+    """A writer that is closed in the end."""
+    writer = HistoryWriter(path)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def rows(path: str, query: str) -> list[Any]:
+    """What another connection sees."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_nothing_shows_before_a_commit_and_all_of_it_after(path: str) -> None:
+    """What was noted between two commits appears at once."""
+    with writing(path) as writer:
+        begin(writer, "a", "b", "c")
+        query = "SELECT status FROM job_history ORDER BY position"
+        writer.note(starting("a"))
+        writer.note(JobsSkipped(AT, [job("b"), job("c")], "--skip"))
+        assert rows(path, query) == [("PENDING",)] * 3
+        assert writer.commit()
+        assert rows(path, query) == [("RUNNING",), ("SKIPPED",), ("SKIPPED",)]
+
+
+def test_a_commit_without_changes_writes_nothing(path: str) -> None:
+    """An idle tick costs no transaction: it succeeds although another process has the database."""
+    with writing(path) as writer:
+        begin(writer, "a")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert writer.commit()
+
+
+def test_a_busy_database_is_no_error(path: str) -> None:
+    """It answers False at once, keeps what was noted, and writes it when the database is free."""
+    with writing(path) as writer:
+        begin(writer, "a")
+        writer.note(starting("a"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert not writer.commit()
+            assert not writer.commit()
+            other.execute("ROLLBACK")
+        assert writer.commit()
+        assert rows(path, "SELECT status, start_time FROM job_history") == [("RUNNING", utc_text(AT))]
+
+
+def test_a_run_that_is_refused_leaves_nothing(path: str) -> None:
+    """Whatever raises inside the creating transaction: no row, no byte, no id used up."""
+    with writing(path) as writer:
+
+        def refuse() -> None:
+            raise HistoryError("no")
+
+        def no_log(run_id: int) -> str:
+            raise OSError(28, "No space left on device")
+
+        for log, before in ((str, refuse), (no_log, lambda: None)):
+            with pytest.raises(HistoryError):
+                writer.create_run(new_run(0), [], log, before)
+            assert rows(path, "SELECT * FROM run_metadata") == []
+        assert begin(writer, "a") == 1
+
+
+def test_the_byte_is_held_before_the_row_can_be_seen(path: str) -> None:
+    """When the log is opened, inside the transaction, the byte is taken and no reader sees the run."""
+    seen = []
+
+    def look(run_id: int) -> str:
+        seen.append((is_held(path + ".lock", run_id), rows(path, "SELECT * FROM run_metadata")))
+        return "/log"
+
+    with writing(path) as writer:
+        writer.create_run(new_run(0), [], look, lambda: None)
+    assert seen == [(True, [])]
+    assert is_held(path + ".lock", 1) is False
+
+
+def test_a_run_id_whose_byte_is_held_is_not_used(path: str) -> None:
+    """A byte that somebody has stays his: an error, and no row."""
+    with writing(path) as writer, writing(path) as other:
+        assert other._lock.try_hold(1)
+        with pytest.raises(HistoryError, match="held"):
+            begin(writer, "a")
+        assert rows(path, "SELECT * FROM run_metadata") == []
+
+
+def test_two_writers_of_one_process_do_not_take_each_other_for_dead(path: str) -> None:
+    """The lock belongs to the writer: a second run leaves the first RUNNING."""
+    with writing(path) as one, writing(path) as other:
+        assert (begin(one, "a"), begin(other, "b")) == (1, 2)
+        one.finish_run(end())
+        other.finish_run(end())
+    assert rows(path, "SELECT status FROM run_metadata") == [("SUCCESS",), ("SUCCESS",)]
+
+
+def test_finishing_writes_the_last_results_along(path: str) -> None:
+    """What was noted and the run's end are one transaction."""
+    with writing(path) as writer:
+        begin(writer, "a")
+        writer.note(starting("a"))
+        writer.finish_run(end(RunStatus.FAILED))
+    assert rows(path, "SELECT status FROM job_history") == [("RUNNING",)]
+    assert rows(path, "SELECT status, end_time FROM run_metadata") == [("FAILED", utc_text(AT + 1))]
+
+
+def test_a_second_writer_does_not_open_a_history_that_changed_its_schema(path: str) -> None:
+    """A newer program migrated it meanwhile: refused."""
+    with writing(path) as writer:
+        begin(writer, "a")
+        writer.finish_run(end())
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 2")
+    with pytest.raises(HistoryError, match="newer"):
+        HistoryWriter(path)
+
+
+def test_the_write_ahead_log_stays_short_in_a_long_run(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond its limit the log is folded into the database in mid-run, and used from its start again."""
+    monkeypatch.setattr(store, "CHECKPOINT_BYTES", 200_000)
+    monkeypatch.setattr(store, "_COMMITS_BETWEEN_SIZE_CHECKS", 8)
+    log = Path(f"{path}-wal")
+    with writing(path) as writer:
+        begin(writer, "a")
+        sizes = []
+        for number in range(1, 400):
+            writer.note(starting("a", number))
+            assert writer.commit()
+            sizes.append(log.stat().st_size)
+        assert max(sizes) < 400_000
+        assert sizes[-1] > 100_000
+    assert not log.exists()
+
+
+def test_a_checkpoint_leaves_the_guard_byte_free(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte 0 is given back after folding, and where another process has it the run goes on without."""
+    monkeypatch.setattr(store, "CHECKPOINT_BYTES", 0)
+    monkeypatch.setattr(store, "_COMMITS_BETWEEN_SIZE_CHECKS", 1)
+    with writing(path) as writer, writing(path) as other:
+        begin(writer, "a")
+        writer.note(starting("a"))
+        assert writer.commit()
+        assert is_held(path + ".lock", 0) is False
+        with other._lock.guard():
+            writer.note(starting("a", 2))
+            assert writer.commit()
+
+
+def test_durations_are_those_of_the_newest_successes(path: str) -> None:
+    """Of one application's last runs; failures and reused rows teach nothing."""
+    with writing(path) as writer:
+        connection = writer._connection
+        for run_id in range(1, 21):
+            connection.execute("INSERT INTO run_metadata (run_id, application_name) VALUES (?, 'app')", (run_id,))
+            for name, status, source in (("a", "SUCCESS", None), ("b", "FAILED", None), ("c", "SUCCESS", 1)):
+                connection.execute(
+                    "INSERT INTO job_history (run_id, id, status, source_run_id, duration_seconds)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (run_id, name, status, source, float(run_id)),
+                )
+        found = durations_s(connection, "app")
+        assert {name: sorted(values) for name, values in found.items()} == {"a": [float(n) for n in range(11, 21)]}
+        assert durations_s(connection, "other") == {}
+
+
+def test_an_unfinished_run_of_a_dead_process_does_not_live(path: str) -> None:
+    """A RUNNING row without lock and process is reported as dead, with what it says of its runner."""
+    with writing(path) as writer:
+        writer._connection.execute(
+            "INSERT INTO run_metadata (config_path, status, start_time, pid, boot_id, pid_start_ticks, user, host)"
+            " VALUES ('/x', 'RUNNING', ?, 1, 'other boot', 1, 'u', 'h')",
+            (utc_text(AT),),
+        )
+        [found] = unfinished_runs(writer._connection, path + ".lock")
+        assert (found.run_id, found.lives, found.user, found.host, found.pid) == (1, False, "u", "h", 1)
+        assert found.started_at == AT
+        assert unfinished_runs(writer._connection, path + ".lock", "/other") == []
+
+
+def test_the_spool_keeps_what_was_not_written(path: str, tmp_path: Path) -> None:
+    """All that was noted since the last commit, in order, and the run's end; an existing link is not followed."""
+    with writing(path) as writer:
+        begin(writer, "a", "b")
+        writer.note(starting("a"))
+        assert writer.commit()
+        writer.note(JobsSkipped(AT, [job("b")], "dependency failed"))
+        spool = tmp_path / "spool.json"
+        writer.spool(str(spool), "disk full", end(RunStatus.FAILED))
+        content = json.loads(spool.read_text())
+        assert (content["run_id"], content["history"], content["reason"]) == (1, path, "disk full")
+        assert content["jobs"] == [{"id": "b", "status": "SKIPPED", "reason": "dependency failed"}]
+        assert content["run"]["status"] == "FAILED"
+        link = tmp_path / "link"
+        link.symlink_to("target")
+        with pytest.raises(OSError, match=r"symbolic"):
+            writer.spool(str(link), "disk full", end())
+        assert not (tmp_path / "target").exists()
