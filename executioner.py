@@ -9,6 +9,6 @@ if __name__ == "__main__":
     folder = os.path.dirname(os.path.realpath(__file__))
     if sys.path[0] != folder:
         sys.path.insert(0, folder)
-    from executioner.cli import main_script
+    from executioner.__main__ import run
 
-    main_script()
+    run()

@@ -37,11 +37,12 @@ class Conditions(NamedTuple):
 class Progress:
     """What a job's earlier attempts leave to the later ones."""
 
-    __slots__ = ("attempts", "log_path", "started_mono")
+    __slots__ = ("attempts", "ended_mono", "log_path", "started_mono")
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
         self.started_mono: float | None = None  # the first start
+        self.ended_mono = 0.0  # the last end
         self.log_path: str | None = None
 
 
@@ -181,7 +182,11 @@ class Starter:
             program = words(running.job, running.environment)
         except ExecutionerError as exc:
             raise CannotStartError(exc.what) from exc
-        return self._launcher.spawn_words(program, running.environment, fd)
+        try:
+            return self._launcher.spawn_words(program, running.environment, fd)
+        except OSError as exc:
+            # the word as written: what was filled in may be a secret
+            raise CannotStartError(f"{exc.strerror}: {running.job.command.split()[0]}") from exc
 
     def verdict(self, running: Running, exit_code: int) -> str | None:
         """What the end of a phase of checks means: None if all hold."""

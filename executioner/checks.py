@@ -7,13 +7,16 @@ with the job's session, environment, folder and log. Its verdict comes back thro
 import errno
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
+from executioner.family import kill_group
 from executioner.model import Check, Plugin
 from executioner.process import fork_checks
 
+_LOADING_S = 60.0
 _VERDICT_BYTES = 4000  # less than a pipe holds: the writer never waits for a reader
 _ORA = rb"\bORA-\d{4,5}\b"
 _ORA_OR_SP2 = rb"\b(?:ORA-\d{4,5}|SP2-\d{4})\b"
@@ -95,9 +98,14 @@ def plugin_checks(plugin: Plugin) -> frozenset[str] | str:
     finally:
         os.close(null)
         os.close(write_fd)
-    with open(read_fd, "rb") as pipe:
-        report = pipe.read().decode("utf-8", "replace")
-    os.waitpid(pid, 0)
+    try:
+        with open(read_fd, "rb") as pipe:
+            if not select.select([pipe], [], [], _LOADING_S)[0]:
+                return f"cannot be loaded: it takes longer than {_LOADING_S:.0f} s"
+            report = pipe.read().decode("utf-8", "replace")
+    finally:  # Ctrl-C while it hangs, too
+        kill_group(pid)
+        os.waitpid(pid, 0)
     if report.startswith("ok\n"):
         return frozenset(report.split("\n")[1:])
     return report or "cannot be loaded: it ended the process"

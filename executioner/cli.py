@@ -1,7 +1,7 @@
 """The command line: arguments in, exit code out. The one place where errors are printed."""
 
 import argparse
-import contextlib
+import errno
 import os
 import signal
 import sys
@@ -18,11 +18,11 @@ from executioner.terminal import Terminal, open_missing_streams, original_enviro
 
 _EPILOG = """\
 examples:
-  executioner.py --simple-config > nightly.json     a first config to edit
-  executioner.py -c nightly.json --validate         is it right?
-  executioner.py -c nightly.json --dry-run          what would it do?
-  executioner.py -c nightly.json                    run it
-  executioner.py -c nightly.json -j 4               four jobs at a time
+  {program} --simple-config > nightly.json     a first config to edit
+  {program} -c nightly.json --validate         is it right?
+  {program} -c nightly.json --dry-run          what would it do?
+  {program} -c nightly.json                    run it
+  {program} -c nightly.json -j 4               four jobs at a time
 
 exit codes:
   0 all jobs succeeded   1 a job failed   2 wrong usage or config, nothing was run
@@ -39,13 +39,14 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(what, "command line", steps=[NextStep("To see all options:", ("--help",))])
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all options, grouped as ``--help`` shows them."""
+def build_parser(program: str) -> argparse.ArgumentParser:
+    """The parser of all options, grouped as ``--help`` shows them; ``program`` is how it was called."""
+    program = program.replace("%", "%%")
     parser = _Parser(
-        prog="executioner.py",
-        usage="executioner.py -c FILE [options]",
+        prog=program,
+        usage=f"{program} -c FILE [options]",
         description="Run a JSON file of shell jobs with dependencies; remember every run.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.replace("{program}", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
@@ -62,10 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--continue-on-error", action="store_true", help="after a failure go on with what does not depend on it"
     )
-    pace = run.add_mutually_exclusive_group()
-    pace.add_argument("--parallel", action="store_true", help="run jobs side by side, one a processor")
-    pace.add_argument("-j", "--workers", metavar="N", type=_workers, help="run up to N jobs side by side")
-    pace.add_argument("--sequential", action="store_true", help="run one job at a time")
+    run.add_argument("--parallel", action="store_true", help="run jobs side by side, one a processor")
+    run.add_argument("-j", "--workers", metavar="N", type=_workers, help="run up to N jobs side by side")
+    run.add_argument("--sequential", action="store_true", help="run one job at a time")
     config = parser.add_argument_group("config help")
     config.add_argument("--validate", action="store_true", help="check the config, and run nothing")
     config.add_argument("--simple-config", action="store_true", help="print a small config to start from")
@@ -128,11 +128,16 @@ class _Arguments(argparse.Namespace):
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> _Arguments:
     arguments, rest = parser.parse_known_args(list(argv), _Arguments())
     if rest:
-        raise _unknown(parser, rest[0], argv)
+        raise _unknown(parser, rest[0])
+    if arguments.sequential and (arguments.parallel or arguments.workers is not None):
+        other = "--parallel" if arguments.workers is None else "--workers"
+        parser.error(f"--sequential does not go with {other}")
+    if arguments.db == "":
+        parser.error("--db: expected a path, got nothing")
     return arguments
 
 
-def _unknown(parser: argparse.ArgumentParser, word: str, argv: Sequence[str]) -> UsageError:
+def _unknown(parser: argparse.ArgumentParser, word: str) -> UsageError:
     """The error for an argument that no option takes, with what was probably meant."""
     help_step = NextStep("To see all options:", ("--help",))
     if not word.startswith("-"):
@@ -170,7 +175,10 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
     if not equals or not name or not plain:
-        raise UsageError(f'--env: expected NAME=VALUE, got "{text}"', "command line")
+        # never the value: it may be a secret
+        raise UsageError(
+            f'--env: expected NAME=VALUE, got "{name}{equals}{"..." if value else ""}"', "command line"
+        )
     if name.startswith("EXECUTIONER_"):
         raise UsageError(f"--env: {name} is set by executioner itself", "command line")
     if len(os.fsencode(text)) > 131_071:
@@ -224,63 +232,65 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
         orig_argv or ["executioner"], len(argv) if orig_argv else 0, os.environ.get("PATH", "")
     )
     typed = Invocation(program)
-    debug = "--debug" in argv
-    code = 3
     try:
-        parser = build_parser()
-        if not argv:
-            terminal.err.write(f"Usage: {parser.usage}\n\nRuns a JSON file of shell jobs with dependencies.\n")
-            terminal.err.write(f"To see all options:\n  {typed.plain(['--help'])}\n")
-            return 2
-        arguments = _parse(parser, argv)
-        terminal = Terminal(arguments.color, environment)
         cwd = current_folder()
         if not terminal.anybody:
             typed = typed._replace(directory=cwd)
+        parser = build_parser(Invocation(program).plain(()))
+        if not argv:
+            return _short_help(terminal, parser, typed)
+        arguments = _parse(parser, argv)
+        terminal = Terminal(arguments.color, environment)
         code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, _options(arguments)))
-    except ExecutionerError as exc:
-        if debug:
-            raise
-        terminal.err.write(error_text(exc, typed, terminal.err.palette))
-        return exc.exit_code
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        terminal.err.write("\nInterrupted: nothing was run\n")
-        return 130
-    except Exception as exc:
-        if debug:
-            raise
-        terminal.err.write(error_text(_internal(exc), typed, terminal.err.palette))
-        return 3
+    except (ExecutionerError, KeyboardInterrupt, Exception) as exc:
+        if "--debug" in argv:
+            import traceback
+
+            terminal.err.write(traceback.format_exc())
+        code = _failed(exc, terminal, typed)
     return _delivered(terminal, code)
 
 
-def _internal(exc: Exception) -> ExecutionerError:
-    error = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
-    error.details = ("Running jobs were ended. Please report this with the output of --debug.",)
-    return error
+def _short_help(terminal: Terminal, parser: argparse.ArgumentParser, typed: Invocation) -> int:
+    terminal.err.write(
+        f"Usage: {parser.usage}\n\nRuns a JSON file of shell jobs with dependencies.\n".replace("%%", "%")
+    )
+    terminal.err.write(f"To see all options:\n  {typed.plain(['--help'])}\n")
+    return 2
+
+
+def _failed(exc: BaseException, terminal: Terminal, typed: Invocation) -> int:
+    """Print an error; returns its exit code."""
+    if isinstance(exc, KeyboardInterrupt):
+        terminal.err.write("\nInterrupted: nothing was run\n")
+        return 130
+    if not isinstance(exc, ExecutionerError):
+        internal = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
+        internal.details = ("Running jobs were ended. Please report this with the output of --debug.",)
+        exc = internal
+    terminal.err.write(error_text(exc, typed, terminal.err.palette))
+    return exc.exit_code
 
 
 def _delivered(terminal: Terminal, code: int) -> int:
     """The exit code, or 3 where what was asked for could not be printed (a full disk, say)."""
+    try:
+        terminal.out.drain()
+        terminal.err.drain()
+    except KeyboardInterrupt:  # whoever does not read does not want the rest
+        return code or 130
     failure = terminal.out.failure
-    if failure is None or isinstance(failure, BrokenPipeError) or code:
+    # a reader that went away, be it a pipe's or a terminal that was closed, is no fault of ours
+    if failure is None or failure.errno in (errno.EPIPE, errno.EIO) or code:
         return code
     terminal.err.write(f"Error: The output cannot be written: {failure.strerror} (stdout)\n")
     return 3
 
 
 def main_script() -> NoReturn:
-    """The installed command."""
+    """The program as a process: prepares what it inherited, and ends it without further ado."""
     open_missing_streams()
     # a parent that ignores SIGCHLD would hide from us how jobs end
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     code = main(sys.argv[1:], sys.orig_argv)
-    with contextlib.suppress(OSError, AttributeError):
-        sys.stdout.flush()
     os._exit(code)
-
-
-if __name__ == "__main__":
-    main_script()

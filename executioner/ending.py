@@ -42,11 +42,11 @@ class Ending:
         """Whether the leader was reaped."""
         return self._family.reaped
 
-    def leader_ended(self, exit_code: int) -> None:
+    def leader_ended(self, exit_code: int | None) -> None:
         """The leader was reaped: look at once whether others are left."""
         self._family.leader_reaped()
         self.exit_code = exit_code
-        self._look_at = 0.0
+        self._look_at = 0.0  # at once
 
     def hurry(self, now: float) -> None:
         """Kill at the next look instead of waiting for the grace to pass."""

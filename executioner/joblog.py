@@ -9,7 +9,7 @@ import os
 import time
 from typing import NamedTuple
 
-from executioner.history.files import make_folder
+from executioner.folders import make_folder
 from executioner.render.text import duration, safe
 
 _CREATE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,6 +49,7 @@ def create(folder: str, stem: str, suffix: str = ".log") -> tuple[int, str]:
             make_folder(folder)
             made = True
         else:
+            os.fchmod(fd, 0o600)  # whatever the umask
             return fd, path
 
 
@@ -79,7 +80,7 @@ def begin(fd: int, path: str, title: str) -> Frame:
     written = os.write(fd, header)
     if written != len(header):
         raise OSError(28, "No space left on device", path)
-    return Frame(fd, path, header, os.lseek(fd, 0, os.SEEK_END))
+    return Frame(fd, path, header, os.lseek(fd, 0, os.SEEK_CUR))
 
 
 def reopen(folder: str, stem: str, path: str) -> tuple[int, str]:

@@ -13,6 +13,7 @@ from executioner.terminal import Stream
 from executioner.verdict import JobOutcome
 
 _TAIL_LINES = 10
+_MOST_BACKLOG = 4 * 1024 * 1024
 _PLAIN = Palette()
 
 
@@ -83,8 +84,8 @@ class Reporter:
         self._err = err
         self._verbose = verbose
 
-    def hear(self, events: Sequence[Event]) -> None:
-        """Take in what happened, in order."""
+    def hear(self, events: Sequence[Event]) -> bool:
+        """Take in what happened, in order; whether readers have yet to take what was said."""
         logged: list[tuple[float, str]] = []
         shown: list[str] = []
         for event in events:
@@ -99,8 +100,12 @@ class Reporter:
                 shown += self._shown(event, self._out.palette)
         if logged:
             self._log.write_all(logged)
-        if self._out is not None and shown:
-            self._out.write("\n".join(shown) + "\n")
+        # to a reader that takes nothing for long, lines are lost; the run's log has them all
+        if self._out is not None and self._out.backlog < _MOST_BACKLOG:
+            self._out.write("".join(line + "\n" for line in shown))
+        streams = (self._err,) if self._out is None else (self._out, self._err)
+        left = [stream.push() for stream in streams]
+        return any(left)
 
     def _shown(self, event: Event, palette: Palette) -> list[str]:
         line = event_line(event, self._tally.ended, self._total, palette, verbose=self._verbose)

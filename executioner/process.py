@@ -8,6 +8,7 @@ directly, as make does: that halves the cost of every small program.
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 
 SHELL = "/bin/sh"
@@ -134,7 +135,11 @@ def fork_checks(work: Callable[[int], None], environment: Mapping[bytes, bytes],
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.environb.clear()
         os.environb.update(environment)
+        # ours may be closed, or hold text that is not the child's
+        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = sys.stdout
         work(3)
+        sys.stdout.flush()
     except BaseException:
         os._exit(70)
     os._exit(0)

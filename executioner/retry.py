@@ -2,6 +2,8 @@
 
 from executioner.model import JobStatus, RetryPolicy
 
+_AGES_S = 1e12  # no number is too large for a config, but infinity times 0 is none
+
 
 def wait_s(policy: RetryPolicy, retry: int, chance: float) -> float:
     """The wait before retry number ``retry`` (0 for the first).
@@ -10,8 +12,8 @@ def wait_s(policy: RetryPolicy, retry: int, chance: float) -> float:
     """
     try:
         wait = policy.delay_s * policy.backoff**retry
-    except OverflowError:
-        wait = float("inf")
+    except OverflowError:  # no float is that large
+        wait = _AGES_S if policy.delay_s else 0.0
     return wait * (1 + policy.jitter * (2 * chance - 1))
 
 

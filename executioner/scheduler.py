@@ -20,7 +20,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from time import monotonic, time
 from typing import NamedTuple, Protocol
 
@@ -38,10 +38,10 @@ from executioner.events import (
     RunInterrupted,
     Warned,
 )
-from executioner.family import ProcessTable, adopt_orphans, process_table
+from executioner.family import ProcessTable, adopt_orphans, kill_group, process_table, seconds_since_boot
 from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
-from executioner.render.text import duration
+from executioner.render.text import duration, limit, storable
 from executioner.signals import SignalQueue
 from executioner.verdict import ON_REQUEST
 
@@ -86,7 +86,7 @@ class Scheduler:
         starter: Starter,
         kill_grace_s: float,
         history: Recorder,
-        listen: Callable[[Sequence[Event]], None],
+        listen: Callable[[Sequence[Event]], bool],
         signals: SignalQueue,
         chance: Callable[[], float],
     ) -> None:
@@ -96,7 +96,7 @@ class Scheduler:
         self._starter = starter
         self._kill_grace_s = kill_grace_s
         self._history = history
-        self._listen = listen
+        self._listen = listen  # says whether something is still to be said: call it again
         self._signals = signals
         self._chance = chance  # for the jitter of retries
         self._workers = plan.workers
@@ -105,14 +105,14 @@ class Scheduler:
         self._starting: list[Running] = []  # chosen, not yet committed
         self._waiting: list[tuple[float, int]] = []  # (when, position) of next attempts
         self._events: list[Event] = []  # not yet told to the listeners
-        self._next_wake = _NEVER  # never later than any running job's wake_at
+        self._wakes: list[tuple[float, int, float]] = []  # (when, pid, its start), some out of date
         self._lonely: Running | None = None
         self._stopped = False
         self._signal: int | None = None
         self._cause: str | None = None
         self._busy_since: float | None = None
         self._history_error: HistoryError | None = None
-        self._adopting = False
+        self._unsaid = False
         self._table: ProcessTable | None = None  # as of this turn
 
     # --- the loop -------------------------------------------------------------------------
@@ -120,6 +120,10 @@ class Scheduler:
     def run(self) -> Outcome:
         """Execute the plan to its end, or to the end that a signal or a fault brings."""
         self._skip([at for at, action in enumerate(self._plan.actions) if action is Action.SKIP], ON_REQUEST)
+        adopt_orphans()
+        early = self._signals.wait(0)
+        if early is not None and early != signal.SIGCHLD:
+            self._interrupt(early)  # before anything was started
         while True:
             self._reap()
             self._serve_deadlines()
@@ -130,8 +134,8 @@ class Scheduler:
                 told, self._events = self._events, []
             if committed:
                 self._launch()  # what fails to start is told, and committed, in the next turn
-            if told:
-                self._listen(told)
+            if told or self._unsaid:
+                self._unsaid = self._listen(told)
             if not (self._running or self._starting or self._waiting or self._agenda or self._events):
                 return Outcome(self._signal, self._cause, self._history_error)
             self._wait()
@@ -139,7 +143,10 @@ class Scheduler:
     def kill_all(self) -> None:
         """End every process at once, without recording anything: for a fault of our own."""
         for running in self._running.values():
-            self._starter.family(running).send(signal.SIGKILL, process_table())
+            kill_group(running.pid)
+        table = process_table()
+        for running in self._running.values():
+            self._starter.family(running).send(signal.SIGKILL, table)
 
     def _tell(self, event: Event) -> None:
         """Something to be recorded; the listeners hear of it once that is done."""
@@ -148,7 +155,7 @@ class Scheduler:
 
     def _say(self, event: Event) -> None:
         """Something for the listeners alone, at once."""
-        self._listen((event,))
+        self._unsaid = self._listen((event,))
 
     def _commit(self) -> bool:
         """Write what happened; whether processes may be started now."""
@@ -181,19 +188,13 @@ class Scheduler:
         if self._events and not busy:
             return
         now = monotonic()
-        until = self._next_wake
+        until = self._wakes[0][0] if self._wakes else _NEVER
         if self._waiting:
             until = min(until, self._waiting[0][0])
-        if busy:
+        if busy or self._unsaid:
             until = min(until, now + _IDLE_S)
         timeout = None if until == _NEVER else max(0.0, until - now)
-        if self._adopting or (timeout is not None and timeout <= _IDLE_S):
-            number = self._signals.wait(timeout)
-        else:
-            number = self._signals.wait(_IDLE_S)
-            if number is None:  # a job that takes its time: worth the import that this costs
-                self._adopting = True
-                adopt_orphans()
+        number = self._signals.wait(timeout)
         if number is not None and number != signal.SIGCHLD:
             self._interrupt(number)
 
@@ -258,9 +259,14 @@ class Scheduler:
 
     def _watch(self, running: Running) -> None:
         self._running[running.pid] = running
-        wake_at = running.wake_at()
-        if wake_at < self._next_wake:
-            self._next_wake = wake_at
+        self._wake_for(running)
+
+    def _wake_for(self, running: Running) -> None:
+        """See to it that a running attempt is looked at when it wants to be."""
+        heappush(self._wakes, (running.wake_at(), running.pid, running.started_mono))
+        if len(self._wakes) > 4 * len(self._running) + 64:  # mostly entries of attempts that ended
+            self._wakes = [(one.wake_at(), one.pid, one.started_mono) for one in self._running.values()]
+            heapify(self._wakes)
 
     def _keep_company(self, running: Running) -> None:
         """Note whether a job runs alone: then the orphans that appear meanwhile are its own."""
@@ -268,7 +274,7 @@ class Scheduler:
             self._lonely.alone_since = None
             self._lonely = None
         if not self._running:
-            running.alone_since = time()
+            running.alone_since = seconds_since_boot()
             self._lonely = running
 
     # --- what ended -----------------------------------------------------------------------
@@ -300,8 +306,8 @@ class Scheduler:
     def _process_ended(self, running: Running, exit_code: int) -> None:
         """The process of an attempt's phase ended."""
         if running.ending is not None:
-            running.ending.leader_ended(exit_code)
-            self._next_wake = 0.0  # whether others are left is looked at with the deadlines
+            running.ending.leader_ended(exit_code if running.phase is Phase.COMMAND else None)
+            self._wake_for(running)  # whether others are left is looked at with the deadlines
             return
         del self._running[running.pid]
         if running.phase is Phase.COMMAND:
@@ -346,11 +352,13 @@ class Scheduler:
         """Close an attempt, and decide between another one and the job's end."""
         if running is self._lonely:
             self._lonely = None
+        reason = None if reason is None else storable(reason)
         closed, intact = attempt.close(running, status, reason, exit_code)
         if not intact:
             self._say(Warned(time(), _truncated(running.job.id, running.frame.path)))
         progress = self._progress[running.position]
         progress.attempts.append(closed)
+        progress.ended_mono = monotonic()
         if retry_it and status in FAILURES and self._retry(running, progress, exit_code if by_code else None):
             return
         cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
@@ -398,7 +406,7 @@ class Scheduler:
                 status=status,
                 reason=reason,
                 exit_code=exit_code,
-                duration_s=None if started is None else monotonic() - started,
+                duration_s=None if started is None else progress.ended_mono - started,
                 attempts=tuple(progress.attempts),
                 of=job.retry.max_retries + 1,
                 memory_mb=memory_mb,
@@ -447,20 +455,23 @@ class Scheduler:
 
     def _serve_deadlines(self) -> None:
         now = monotonic()
-        if now < self._next_wake:
-            return
         self._table = None
-        for running in list(self._running.values()):
+        while self._wakes and self._wakes[0][0] <= now:
+            _, pid, started = heappop(self._wakes)
+            running = self._running.get(pid)
+            if running is None or running.started_mono != started:
+                continue  # it ended meanwhile
             if running.wake_at() <= now:
                 self._look_after(running, now)
-        self._next_wake = min((one.wake_at() for one in self._running.values()), default=_NEVER)
+            if running.pid in self._running:
+                self._wake_for(running)
 
     def _look_after(self, running: Running, now: float) -> None:
         """Do what is due for one running attempt."""
         job = running.job
         if running.ending is None and running.deadline <= now:
             source = " (default_timeout)" if job.timeout_is_default else ""
-            self._end(running, JobStatus.TIMEOUT, f"Timed out after {duration(job.timeout_s or 0)}{source}", now)
+            self._end(running, JobStatus.TIMEOUT, f"Timed out after {limit(job.timeout_s or 0)}{source}", now)
         elif running.ending is None:
             running.announce_at = now + _SIGN_OF_LIFE_S
             of = job.retry.max_retries + 1
@@ -482,6 +493,7 @@ class Scheduler:
 
     def _interrupt(self, number: int) -> None:
         """A signal to the runner: the first ends gracefully, the second at once."""
+        self._reap()  # what ended before the signal was taken ended by itself
         now = monotonic()
         self._table = None
         again = self._cause is not None
@@ -500,7 +512,7 @@ class Scheduler:
                 self._end(running, JobStatus.INTERRUPTED, f"Ended by the runner after {elapsed}", now)
             if at_once and running.ending is not None:
                 running.ending.hurry(now)
-        self._next_wake = 0.0
+            self._wake_for(running)
 
     def _drop_everything(self) -> None:
         """Nothing more will be started: skip what did not run, close what waits for a retry."""

@@ -1,66 +1,68 @@
 """Waiting for whatever comes first: a child's end, a signal to the runner, or a deadline.
 
-While a run is on, these signals are blocked and taken from the queue one by one, so that
-none interrupts a commit or is lost between two looks. Signals that were ignored when the
-program started (``nohup``, ``&``) stay ignored.
+From a run's creation on these signals are blocked and taken from the queue one by one, so
+that none interrupts a commit, is lost between two looks, or strikes after the end. Signals
+that were ignored when the program started (``nohup``, ``&``) stay ignored.
 """
 
 import os
 import select
 import signal
 import sys
-from types import FrameType, TracebackType
-from typing import Self
+from time import monotonic
+from types import FrameType
 
+_NEVER = float("inf")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class SignalQueue:
-    """The signals of a run, as a context manager. Linux: sigtimedwait(2)."""
+    """The signals of a run, from its creation to the end of the process. Linux: sigwaitinfo(2).
 
-    def __enter__(self) -> Self:
+    Time is kept by SIGALRM, which is taken from the queue like the others: when
+    ``sigtimedwait`` is interrupted (SIGSTOP, suspend) at the end of its time, Python 3.11
+    returns a signal that was never sent.
+    """
+
+    def __init__(self) -> None:
+        self._alarm_at = _NEVER
         self._watched = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-        self._watched.add(signal.SIGCHLD)
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        while self.wait(0):
-            pass  # what came too late to matter must not strike after the end
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+        self._watched |= {signal.SIGCHLD, signal.SIGALRM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
 
     def wait(self, timeout_s: float | None) -> int | None:
         """The next signal's number, at once if one is pending; None when the time is over."""
-        if timeout_s is None:
-            return signal.sigwaitinfo(self._watched).si_signo
-        info = signal.sigtimedwait(self._watched, timeout_s)
-        return info.si_signo if info else None
+        if timeout_s is not None and timeout_s <= 0:
+            info = signal.sigtimedwait(self._watched, 0)
+        else:
+            if timeout_s is not None:
+                self._set_alarm(timeout_s)
+            info = signal.sigwaitinfo(self._watched)
+        if info is None or info.si_signo != signal.SIGALRM:
+            return info.si_signo if info else None
+        self._alarm_at = _NEVER
+        return None
+
+    def _set_alarm(self, timeout_s: float) -> None:
+        """See to it that SIGALRM comes in time; one that comes too early does no harm."""
+        at = monotonic() + timeout_s
+        if at < self._alarm_at:
+            signal.setitimer(signal.ITIMER_REAL, max(timeout_s, 1e-6))
+            self._alarm_at = at
 
 
 class WakeUpSignalQueue(SignalQueue):
     """The same by handlers and a wake-up descriptor, for systems without sigtimedwait(2)."""
 
-    def __enter__(self) -> Self:
-        self._watched = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-        self._watched.add(signal.SIGCHLD)
+    def __init__(self) -> None:
+        watched = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
         self._pending: list[int] = []
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
-        self._old_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        self._old_handlers = {number: signal.signal(number, self._handle) for number in self._watched}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._old_fd)
-        os.close(self._read_fd)
-        os.close(self._write_fd)
+        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        for number in (*watched, signal.SIGCHLD):
+            signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._pending.append(number)

@@ -5,8 +5,9 @@ closed, or whose reader has gone, never disturbs a run.
 """
 
 import os
+import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from executioner.render.text import Palette
@@ -47,14 +48,19 @@ def original_environment() -> Mapping[bytes, bytes]:
 def locale_shows_unicode(environment: Mapping[bytes, bytes]) -> bool:
     """Whether the caller's locale, where one is set, can show more than ASCII."""
     for name in (b"LC_ALL", b"LC_CTYPE", b"LANG"):
-        value = environment.get(name, b"").lower()
-        if value:
-            return value.endswith((b"utf-8", b"utf8"))
+        value = environment.get(name, b"")
+        if value:  # without its modifier: sr_RS.UTF-8@latin
+            return value.partition(b"@")[0].lower().endswith((b"utf-8", b"utf8"))
     return True
 
 
 class Stream:
-    """One standard stream. After a failed write it is silent; ``failure`` says why."""
+    """One standard stream. After a failed write it is silent; ``failure`` says why.
+
+    Writing never waits for the reader (a terminal stopped with Ctrl-S, a pager): what it
+    does not take at once is kept, and pushed with the next write; ``drain`` waits for the
+    rest.
+    """
 
     def __init__(self, fd: int, encoding: str, palette: Palette, is_terminal: bool) -> None:
         self.fd = fd
@@ -62,6 +68,8 @@ class Stream:
         self.palette = palette
         self.is_terminal = is_terminal
         self.failure: OSError | None = None
+        self._pending = b""
+        self._writer: int | None = None  # opened at the first write
 
     @classmethod
     def of(cls, fd: int, encoding: str | None, colour: str, environment: Mapping[bytes, bytes]) -> Self:
@@ -72,24 +80,63 @@ class Stream:
         return cls(fd, encoding, Palette(_coloured(colour, is_terminal, environment), can_show), is_terminal)
 
     def write(self, text: str) -> None:
-        """Write text at once, or nothing if an earlier write failed."""
-        if self.failure is not None or not text:
-            return
-        data = text.encode(self.encoding, "backslashreplace")
+        """Write text as far as the reader takes it, and keep the rest."""
+        if self.failure is None and text:
+            self._pending += text.encode(self.encoding, "backslashreplace")
+            self.push()
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes the reader has not taken."""
+        return len(self._pending)
+
+    def push(self) -> bool:
+        """Write what is kept, without waiting; whether any of it is left."""
+        if self._writer is None:
+            self._writer = _unblocked(self.fd)
         try:
-            while data:
-                try:
-                    data = data[os.write(self.fd, data) :]
-                except BlockingIOError:
-                    _wait_until_writable(self.fd)
+            while self._pending:
+                if self._writer == self.fd and not _takes(self.fd, 0):
+                    return True
+                # through a descriptor that may block, no more than what surely fits
+                size = 1 << 16 if self._writer != self.fd else 512
+                self._pending = self._pending[os.write(self._writer, self._pending[:size]) :]
+        except BlockingIOError:
+            return True
         except OSError as exc:
             self.failure = exc
+            self._pending = b""
+        return False
+
+    def drain(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the reader took everything, or until ``give_up`` says so."""
+        while self.push() and not give_up():
+            _takes(self.fd, 0.1)
 
 
-def _wait_until_writable(fd: int) -> None:
+def _takes(fd: int, timeout_s: float) -> bool:
+    """Whether a descriptor can be written without waiting longer than that."""
     import select
 
-    select.select([], [fd], [])
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def _unblocked(fd: int) -> int:
+    """A descriptor of the same terminal or pipe that never blocks, or ``fd`` itself.
+
+    The flag belongs to the open file, which the caller's shell shares: it is opened anew.
+    Files never block, and opened anew they would lose their position.
+    """
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:
+        pass
+    return fd
 
 
 def _coloured(colour: str, is_terminal: bool, environment: Mapping[bytes, bytes]) -> bool:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from harness import ROOT, Program, ended, gate, wait_until
@@ -155,7 +156,7 @@ def test_the_commands_of_a_usage_error_can_be_pasted_from_a_log(program: Program
         (["-c", "flow.json", "--env", "=x"], "--env: expected NAME=VALUE, got"),
         (["-c", "flow.json", "--env", "1A=x"], "--env: expected NAME=VALUE, got"),
         (["-c", "flow.json", "--env", "EXECUTIONER_RUN_ID=3"], "--env: EXECUTIONER_RUN_ID is set by executioner"),
-        (["-c", "flow.json", "--parallel", "--sequential"], "Argument --sequential: not allowed with"),
+        (["-c", "flow.json", "--parallel", "--sequential"], "--sequential does not go with --parallel"),
         (["-c", "flow.json", "--skip", "firts"], '--skip: no job "firts" (flow.json)\n  did you mean "first"?'),
         (["-c", "nope.json"], "The config cannot be read: No such file or directory (nope.json)"),
         (["-c", "."], "The config cannot be read: it is a folder (.)"),
@@ -227,16 +228,18 @@ def test_a_removed_current_folder(program: Program) -> None:
 
 @pytest.mark.parametrize("name", ["flow\udcff.json", "folder\udcff/flow.json"])
 def test_a_path_that_is_not_utf8(program: Program, name: str) -> None:
-    """File names are bytes: a config whose path is not UTF-8 previews, runs and is recorded like any other."""
+    """The history's text is UTF-8: a config whose path is not is refused by preview and run alike."""
     (program.folder / name).parent.mkdir(exist_ok=True)
-    program.config({"a": "touch ran", "b": "exit 3"}, name=name)
-    assert program("-c", name, "--dry-run").code == 0
-    result = program("-c", name)
-    assert (result.code, "Internal error" in result.err) == (1, False)
-    assert program.statuses() == {"a": "SUCCESS", "b": "FAILED"}
-    assert (program.folder / name).with_name("ran").exists()
-    again = program("-c", name, "--format", "json", "--quiet")
-    assert (again.code, json.loads(again.out)["status"]) == (1, "FAILED")
+    program.config({"a": "touch ran"}, name=name)
+    preview, run = program("-c", name, "--dry-run"), program("-c", name)
+    assert preview == run
+    assert (run.code, run.out) == (2, "")
+    assert run.err == (
+        "Error: The config cannot be read: its path is not UTF-8, so that no history could name it "
+        f"({name.replace(chr(0xDCFF), chr(92) + 'xff')})\nNothing was run.\n"
+    )
+    assert not (program.folder / name).with_name("ran").exists()
+    assert not program.history.exists()
 
 
 def test_a_search_path_that_is_not_utf8(program: Program) -> None:
@@ -429,14 +432,17 @@ def test_a_run_that_is_held_exits_with_3(program: Program) -> None:
 
 
 def test_another_run_of_the_config_is_warned_of(program: Program) -> None:
-    """Without ``max_active_runs`` a second run at the same time is told of on stderr, and goes on."""
+    """Without ``max_active_runs`` a second run at the same time is told of it and goes on; ``--quiet`` logs it."""
     program.config({"a": "touch started; read x < gate"})
     with gate(program.folder / "gate") as open_gate, ended(program.start("-c", "flow.json")) as process:
         program.wait_for("started")
-        second = program("-c", "flow.json", "--skip", "a", "--quiet")
+        second = program("-c", "flow.json", "--skip", "a")
+        silent = program("-c", "flow.json", "--skip", "a", "--quiet")
         open_gate()
         process.communicate(timeout=60)
-    assert (second.code, second.out) == (0, "")
+    assert second.code == 0
+    assert silent == (0, "", "")
+    assert "Warning: this config is already being run: run 1" in Path(program.run_row(3)["log_path"]).read_text()
     assert re.fullmatch(
         r"Warning: this config is already being run: run 1 \(\S+@\S+, pid \d+, since [-\d]+ [:\d]+\)\n", second.err
     )

@@ -24,7 +24,8 @@ ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
 TOP = ("cli", "__main__")
-LAYERS = (RECORDS, PURE, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
+FOLDERS = ("folders",)
+LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 
 # What records and pure modules may import of the standard library: nothing that reads a
 # clock, the environment, a file or a stream by itself. ``os.path`` and ``time`` are looked
@@ -53,9 +54,8 @@ PURE_OS_PATH = {
 PURE_TIME = {"strftime", "localtime", "gmtime"}
 FORBIDDEN_CALLS = {"open", "print", "input", "exit", "quit", "exec", "eval", "compile", "__import__"}
 
-# The effects that may know of each other: a check is a forked process; logs and histories
-# are made in folders of the same permissions.
-EFFECTS_THAT_KNOW = {("checks", "process"), ("joblog", "history.files")}
+# The effects that may know of each other: a check is a forked process.
+EFFECTS_THAT_KNOW = {("checks", "process"), ("checks", "family")}
 
 
 class Import(NamedTuple):
@@ -123,7 +123,7 @@ def parents(tree: ast.AST) -> dict[int, ast.AST]:
 
 
 PURE_MODULES = [name for name in MODULES if name and layer(name) <= 1]
-EFFECT_MODULES = [name for name in MODULES if name and layer(name) == 2]
+EFFECT_MODULES = [name for name in MODULES if name and LAYERS[layer(name)] is EFFECTS]
 
 
 def test_every_module_has_one_layer() -> None:
@@ -185,7 +185,7 @@ def test_effects_are_of_one_kind_each(name: str) -> None:
     """Processes, history and terminal are unaware of each other, but for the few pairs that are named here."""
     family = name.split(".")[0]
     for other, line in own_imports(name):
-        if layer(other) < 2 or other.split(".")[0] == family:
+        if layer(other) < LAYERS.index(EFFECTS) or other.split(".")[0] == family:
             continue
         assert (name, other) in EFFECTS_THAT_KNOW, f"line {line}: {other}"
 
@@ -208,8 +208,8 @@ def test_sql_is_in_the_history_alone() -> None:
 
 
 def test_nothing_below_the_command_line_prints_or_exits() -> None:
-    """``print`` is used nowhere, the process is ended in cli.py, and by the forked child of the checks."""
-    allowed = {("cli", "os._exit"), ("process", "os._exit")}
+    """``print`` is used nowhere, the process is ended at its entry, and by the forked child of the checks."""
+    allowed = {("cli", "os._exit"), ("__main__", "os._exit"), ("process", "os._exit")}
     found = set()
     for name, tree in MODULES.items():
         for node in ast.walk(tree):

@@ -151,13 +151,16 @@ def test_all_running_jobs_are_ended_with_all_their_processes(program: Program) -
     }
     program.config(kinds, kill_grace=0.3)
     with running(program, "-j", "5") as process:
+        pids = {name: pid_in(program.folder / f"{name}.pid") for name in kinds if name != "ready"}
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=40)
+    survivors = {name: pid for name, pid in pids.items() if is_running(pid)}
+    for pid in survivors.values():
+        os.kill(pid, signal.SIGKILL)
+    assert survivors == {}
     assert process.returncode == 130
     assert err.startswith("Interrupted: ending 5 running jobs, up to 00:00:00 (")
     assert set(program.statuses().values()) == {"INTERRUPTED"}
-    pids = {name: pid_in(program.folder / f"{name}.pid") for name in kinds if name != "ready"}
-    assert [name for name, pid in pids.items() if is_running(pid)] == []
 
 
 def test_jobs_do_not_get_the_signals_of_the_terminal(program: Program) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from executioner.errors import UsageError
 from executioner.render.command import Invocation
-from executioner.render.text import shown_path
+from executioner.render.text import quoted, shown_path
 from executioner.terminal import Terminal
 
 
@@ -82,7 +82,7 @@ def program_words(orig_argv: Sequence[str], arguments: int, search_path: str) ->
     except OSError:
         return words
     interpreters = (b"#!" + os.fsencode(interpreter), b"#!/usr/bin/env " + os.fsencode(interpreter))
-    return [script] if first in interpreters else words
+    return [script if "/" in script else f"./{script}"] if first in interpreters else words
 
 
 def default_history_path() -> str:
@@ -112,13 +112,13 @@ def invocation(context: Context, config: str | None, history: str) -> Invocation
     )
 
 
-def _run_flags(options: Options) -> list[str]:
+def _run_flags(options: Options) -> str:
     """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
     from executioner.environ import looks_secret
 
     flags: list[str] = []
     for name, value in options.env.items():
-        flags += ["--env", f"{name}=${{{name}}}" if looks_secret(name) else f"{name}={value}"]
+        flags += ["--env", f'{name}="${name}"' if looks_secret(name) else quoted(f"{name}={value}")]
     if options.workers is not None:
         flags += ["--workers", str(options.workers)]
     elif options.parallel:
@@ -127,4 +127,4 @@ def _run_flags(options: Options) -> list[str]:
         flags.append("--sequential")
     if options.continue_on_error:
         flags.append("--continue-on-error")
-    return flags
+    return " ".join(flags)

@@ -1,14 +1,15 @@
 """What is looked at before a run, or its preview, begins; each refuses by raising."""
 
 import json
-import os
 from collections.abc import Sequence
 
 from executioner.commands.context import Context
 from executioner.errors import RunRefusedError, UsageError
+from executioner.folders import check_can_hold
 from executioner.history.read import UnfinishedRun
 from executioner.model import NextStep, Workflow
 from executioner.plan import Preferences
+from executioner.render.command import Invocation
 from executioner.render.text import local_time, safe
 
 
@@ -45,14 +46,15 @@ def _near_misses(unknown: Sequence[str], known: set[str]) -> list[str]:
 
 
 def check_log_dir(workflow: Workflow) -> None:
-    """Refuse a log folder that cannot be written, without making it."""
-    folder = workflow.log_dir
-    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        raise log_dir_error(workflow, f"{folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise log_dir_error(workflow, f"{folder} is not writable")
+    """Refuse a log folder that cannot be written, without making it.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    try:
+        check_can_hold(workflow.log_dir)
+    except OSError as exc:
+        raise log_dir_error(workflow, f"{exc.filename} is {exc.strerror}") from exc
 
 
 def log_dir_error(workflow: Workflow, why: str) -> UsageError:
@@ -65,8 +67,12 @@ def log_dir_error(workflow: Workflow, why: str) -> UsageError:
     )
 
 
-def check_active_runs(context: Context, workflow: Workflow, active: Sequence[UnfinishedRun]) -> None:
-    """Refuse or warn where the config is already being run."""
+def active_warnings(workflow: Workflow, active: Sequence[UnfinishedRun], typed: Invocation) -> list[str]:
+    """What to say of other live runs of the config.
+
+    Raises:
+        RunRefusedError: they are as many as may be at once.
+    """
     limit = workflow.max_active_runs
     if active and limit is not None and len(active) >= limit:
         verb = "run of this config is" if len(active) == 1 else "runs of this config are"
@@ -74,12 +80,10 @@ def check_active_runs(context: Context, workflow: Workflow, active: Sequence[Unf
             f"{len(active)} {verb} active, max_active_runs is {limit}",
             workflow.name,
             details=[_active_line(one) for one in active],
-            steps=[NextStep("To watch:", ("--show-run", str(active[-1].run_id)))],
+            steps=[NextStep("To watch:", (*typed.db_words, "--show-run", str(active[-1].run_id)))],
             assurance="Nothing was run.",
         )
-    err = context.terminal.err
-    for one in active:
-        err.write(f"{err.palette.paint('33', 'Warning:')} this config is already being run: {_active_line(one)}\n")
+    return [f"this config is already being run: {_active_line(one)}" for one in active]
 
 
 def _active_line(run: UnfinishedRun) -> str:

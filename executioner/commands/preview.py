@@ -1,41 +1,60 @@
 """``--dry-run``: what a run would do."""
 
 import json
+from os.path import dirname
 from sqlite3 import Connection
 
 from executioner.commands.context import Context
-from executioner.commands.guards import check_active_runs, check_log_dir
-from executioner.history.files import Kind, identify
+from executioner.commands.guards import active_warnings
+from executioner.folders import check_can_hold
+from executioner.history.files import Kind, identify, problem
 from executioner.history.read import durations_s, reading, unfinished_runs
 from executioner.plan import Plan
 from executioner.render.command import Invocation
 from executioner.render.dryrun import plan_lines, plan_object
+from executioner.render.text import safe
 
 _LINES_AT_ONCE = 1000
 
 
 def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
-    """Show the plan; starts and writes nothing, and refuses what a run would refuse."""
-    check_log_dir(plan.workflow)
-    durations: dict[str, list[float]] = {}
-    if identify(history) is Kind.CURRENT:
+    """Show the plan; starts and writes nothing, and refuses what a run would refuse.
 
-        def look(connection: Connection) -> dict[str, list[float]]:
-            found = unfinished_runs(connection, history + ".lock", plan.workflow.config_path)
-            check_active_runs(context, plan.workflow, [run for run in found if run.lives])
-            return durations_s(connection, plan.workflow.name) if plan.workers > 1 else {}
-
-        durations = reading(history, look)
-    out = context.terminal.out
+    Raises:
+        ExecutionerError: a run would end with it before its first job.
+    """
+    durations, warnings = _look(plan, history, typed)
+    out, err = context.terminal.out, context.terminal.err
+    for warning in warnings:
+        err.write(f"{err.palette.paint('33', 'Warning:')} {safe(warning)}\n")
     if context.options.json:
         out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
         return 0
     lines: list[str] = []
     verbose = context.options.verbose
     for line in plan_lines(plan, durations, typed, out.palette, context.cwd, verbose=verbose):
-        lines.append(line)
+        lines.append(line + "\n")
         if len(lines) == _LINES_AT_ONCE:
-            out.write("\n".join(lines) + "\n")
+            out.write("".join(lines))
+            out.drain()
             lines.clear()
-    out.write("\n".join(lines) + "\n")
+    out.write("".join(lines))
     return 0
+
+
+def _look(plan: Plan, history: str, typed: Invocation) -> tuple[dict[str, list[float]], list[str]]:
+    """What the history says to a plan: past durations, and warnings."""
+    workflow = plan.workflow
+    if identify(history) is Kind.ABSENT:
+        try:
+            check_can_hold(dirname(history))
+        except OSError as exc:
+            raise problem(history, exc) from exc
+        return {}, []
+
+    def look(connection: Connection) -> tuple[dict[str, list[float]], list[str]]:
+        unfinished = unfinished_runs(connection, history + ".lock", workflow.config_path)
+        warnings = active_warnings(workflow, [run for run in unfinished if run.lives], typed)
+        return (durations_s(connection, workflow.name) if plan.workers > 1 else {}), warnings
+
+    return reading(history, look)

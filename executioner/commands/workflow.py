@@ -8,7 +8,7 @@ from executioner.commands.context import Context
 from executioner.config import parse
 from executioner.errors import UsageError
 from executioner.model import NextStep, Workflow
-from executioner.render.text import count, safe, shown_path
+from executioner.render.text import count, safe, shown_path, storable
 
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -23,6 +23,8 @@ def load(context: Context) -> Workflow:
     name = context.options.config
     assert name is not None
     path = os.path.join(context.cwd, name)
+    if storable(path) != path:
+        raise _unreadable(name, "its path is not UTF-8, so that no history could name it")
     return parse(
         _content(path, name),
         path=os.path.normpath(path),
@@ -30,7 +32,7 @@ def load(context: Context) -> Workflow:
         home=os.path.expanduser("~"),
         is_folder=os.path.isdir,
         plugin_checks=plugin_checks,
-        steps=[NextStep("To check again:", ("-c", name, "--validate"))],
+        steps=[NextStep("To check again:", ("-c", f"./{name}" if name.startswith("-") else name, "--validate"))],
     )
 
 
@@ -39,17 +41,19 @@ def _content(path: str, name: str) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
     except OSError as exc:
         raise _unreadable(name, exc.strerror or str(exc), missing=isinstance(exc, FileNotFoundError)) from exc
-    with open(fd, "rb", buffering=0) as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise _unreadable(name, f"it is {kind}")
         if status.st_size > MOST_BYTES:
             raise _unreadable(name, f"it is larger than {MOST_BYTES // 1024 // 1024} MiB")
-        try:
+        with open(fd, "rb", buffering=0, closefd=False) as file:
             return file.readall()
-        except OSError as exc:
-            raise _unreadable(name, exc.strerror or str(exc)) from exc
+    except OSError as exc:
+        raise _unreadable(name, exc.strerror or str(exc)) from exc
+    finally:
+        os.close(fd)
 
 
 def _unreadable(name: str, why: str, *, missing: bool = False) -> UsageError:

@@ -25,6 +25,9 @@ class RunEnd(NamedTuple):
     failure_summary: str | None
 
 
+_NEVER_STARTED = {"start_time": None, "last_run": None, "log_path": None}
+
+
 def changes(event: Event) -> Iterator[JobChange]:
     """What an event changes in the rows of jobs."""
     match event:
@@ -35,6 +38,8 @@ def changes(event: Event) -> Iterator[JobChange]:
             columns: dict[str, object] = {"status": "RUNNING", "last_run": now, "log_path": log_path}
             if number == 1:
                 columns["start_time"] = now
+            else:
+                columns["retry_count"] = number - 1
             yield job.id, columns
         case AttemptFailed(_, job, attempts):
             last = attempts[-1]
@@ -43,13 +48,13 @@ def changes(event: Event) -> Iterator[JobChange]:
                 {
                     "exit_code": last.exit_code,
                     "last_error": last.reason,
-                    "retry_count": len(attempts),
                     "retry_history": _attempts_json(attempts),
                 },
             )
         case JobsSkipped(_, jobs, reason):
             for job in jobs:
-                yield job.id, {"status": "SKIPPED", "reason": reason}
+                # it may have been about to start: what was noted of that did not come true
+                yield job.id, {"status": "SKIPPED", "reason": reason, **_NEVER_STARTED}
         case _:
             return
 
@@ -60,14 +65,13 @@ def _ended(event: JobEnded) -> dict[str, object]:
         "status": event.status.value,
         "reason": event.reason,
         "exit_code": event.exit_code,
-        "end_time": utc_text(event.at),
+        "end_time": utc_text(attempts[-1].ended_at if attempts else event.at),
         "duration_seconds": event.duration_s,
+        "retry_count": max(0, len(attempts) - 1),
         "retry_history": _attempts_json(attempts),
         "memory_usage_mb": event.memory_mb,
         "cpu_usage_percent": event.cpu_percent,
     }
-    if len(attempts) > 1:
-        columns["retry_count"] = len(attempts) - 1
     if event.reason is not None:
         columns["last_error"] = event.reason
     return columns

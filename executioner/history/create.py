@@ -8,12 +8,13 @@ from executioner.history import files
 from executioner.history.lock import LockFile
 
 
-def create(path: str, mode: int) -> None:
-    """Make an empty history. The guard byte is held.
+def create(path: str, mode: int) -> list[str]:
+    """Make an empty history; returns what the user should know of it. The guard byte is held.
 
     It is built beside its place and moved there when it is whole: a kill leaves either no
     history or an empty one, never half of one.
     """
+    remarks = _set_aside(path)
     draft = path + ".new"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(draft)
@@ -36,6 +37,20 @@ def create(path: str, mode: int) -> None:
     finally:
         os.close(fd)
     os.replace(draft, path)
+    return remarks
+
+
+def _set_aside(path: str) -> list[str]:
+    """Move the write-ahead log of a removed database away: it must not be mixed into a new one."""
+    remarks = []
+    for ending in ("-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path + ending, f"{path}{ending}.orphaned")
+            if ending != "-shm":
+                remarks.append(
+                    f"{path}{ending} belonged to a history that is gone: moved to {path}{ending}.orphaned"
+                )
+    return remarks
 
 
 def connect(path: str, lock: LockFile) -> sqlite3.Connection:
@@ -52,7 +67,7 @@ def connect(path: str, lock: LockFile) -> sqlite3.Connection:
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version != files.SCHEMA_VERSION:
         connection.close()
-        raise files.refusal(path, f"The history's schema changed to version {version} just now")
+        raise files.refusal(path, f"The history was changed to schema version {version} just now")
     [journal] = connection.execute("PRAGMA journal_mode").fetchone()
     if journal != "wal":  # somebody switched it off: a copy made by another tool, say
         with lock.guard():

@@ -1,8 +1,10 @@
 """Where a history lies, whose it is, and what its bytes say before anything is opened for writing."""
 
+import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from enum import Enum
 
 from executioner.errors import HistoryError
@@ -10,6 +12,7 @@ from executioner.model import NextStep
 
 APPLICATION_ID = 1163412803
 SCHEMA_VERSION = 1
+_TABLES = ("run_metadata", "job_history", "database_identity")
 BUSY_TIMEOUT_S = 30.0
 _MAGIC = b"SQLite format 3\0"
 
@@ -77,10 +80,11 @@ def identify(path: str) -> Kind:
         return Kind.ABSENT
     if not head.startswith(_MAGIC):
         raise refusal(path, "This is not a history: not an SQLite database")
-    application, version = int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big")
-    if application != APPLICATION_ID or version != SCHEMA_VERSION or has_content(path + "-wal"):
-        # the truth may stand in the write-ahead log
-        application, version = _ask(path)
+    if status.st_size < _stated_size(head):
+        raise refusal(path, "The history is damaged: it is shorter than it says itself")
+    # asked even where the header looks right: the truth may stand in the write-ahead log
+    ours = int.from_bytes(head[68:72], "big") == APPLICATION_ID
+    application, version, tables = _ask(path, ours=ours)
     if application != APPLICATION_ID:
         raise refusal(path, "This is not a history: an SQLite database of another program")
     if version > SCHEMA_VERSION:
@@ -89,7 +93,25 @@ def identify(path: str) -> Kind:
             "The history was written by a newer executioner",
             f"Its schema is version {version}, this program knows {SCHEMA_VERSION}: upgrade executioner.",
         )
+    if version < 1 or tables != len(_TABLES):
+        raise refusal(path, "The history is damaged: tables are missing")
     return Kind.CURRENT
+
+
+def _stated_size(head: bytes) -> int:
+    """The size in bytes that a database's header tells (SQLite file format, 1.3); 0 where it tells none."""
+    page = int.from_bytes(head[16:18], "big")
+    valid = head[24:28] == head[92:96]  # written by a version that keeps the count
+    return (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big") if valid else 0
+
+
+def file_id(path: str) -> tuple[int, int] | None:
+    """What tells a file from another that takes its place; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def has_content(path: str) -> bool:
@@ -100,19 +122,62 @@ def has_content(path: str) -> bool:
         return False
 
 
-def _ask(path: str) -> tuple[int, int]:
-    """The application id and schema version as SQLite sees them, read only."""
-    query = "mode=ro" if has_content(path + "-wal") else "mode=ro&immutable=1"
+def _ask(path: str, *, ours: bool) -> tuple[int, int, int]:
+    """The application id, the schema version, and how many of our tables there are, read only.
+
+    With a write-ahead log SQLite makes a ``-shm`` beside the file, if it can; beside what
+    is not ours it shall not.
+    """
     try:
-        connection = sqlite3.connect(uri(path, query), uri=True, isolation_level=None)
-        try:
-            [application] = connection.execute("PRAGMA application_id").fetchone()
-            [version] = connection.execute("PRAGMA user_version").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error as exc:
+        if not has_content(path + "-wal"):
+            return _answers(uri(path, "mode=ro&immutable=1"))
+        if ours or os.path.exists(path + "-shm"):
+            try:
+                return _answers(uri(path, "mode=ro"))
+            except sqlite3.OperationalError as exc:
+                if not cannot_open(exc):
+                    raise
+        with private_copy(path) as copy:
+            return _answers(uri(copy, "mode=ro"))
+    except (sqlite3.Error, OSError) as exc:
         raise refusal(path, f"The history is damaged: {exc}") from exc
-    return application, version
+
+
+def _answers(database: str) -> tuple[int, int, int]:
+    names = ", ".join(f"'{name}'" for name in _TABLES)
+    with contextlib.closing(sqlite3.connect(database, uri=True, isolation_level=None)) as connection:
+        [application] = connection.execute("PRAGMA application_id").fetchone()
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+        [tables] = connection.execute(f"SELECT count(*) FROM sqlite_schema WHERE name IN ({names})").fetchone()
+    return application, version, tables
+
+
+@contextlib.contextmanager
+def private_copy(path: str) -> Iterator[str]:
+    """A copy of a database and its write-ahead log in a folder of its own, for as long as it is used.
+
+    Where the database's folder is read-only, SQLite cannot read a write-ahead log there.
+    """
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="executioner-") as folder:
+        copy = os.path.join(folder, "history.db")
+        shutil.copyfile(path, copy)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(path + "-wal", copy + "-wal")
+        yield copy
+
+
+def check_writable(path: str) -> None:
+    """See whether a history and its folder can be written, before SQLite tries and leaves files behind.
+
+    Raises:
+        HistoryError: they cannot.
+    """
+    for place, rights in ((path, os.R_OK | os.W_OK), (os.path.dirname(path), os.W_OK | os.X_OK)):
+        if not os.access(place, rights):
+            raise refusal(path, f"The history cannot be written: no permission for {place}")
 
 
 def modes(path: str) -> tuple[int, int]:
@@ -128,33 +193,25 @@ def modes(path: str) -> tuple[int, int]:
     return (0o660 if shared else 0o600), 0o700
 
 
-def make_folder(path: str) -> None:
-    """Make a folder and its missing parents, each 0700 whatever the umask."""
-    missing = []
-    while path and not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for folder in reversed(missing):
-        try:
-            os.mkdir(folder, 0o700)
-            os.chmod(folder, 0o700)
-        except FileExistsError:
-            continue
-
-
 def is_busy(exc: sqlite3.Error) -> bool:
     """Whether an error says that another process has the database just now."""
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def cannot_open(exc: sqlite3.Error) -> bool:
+    """Whether an error says that a file of the database could not be opened."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN
+
+
 def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
     """What SQLite or the system said about a history, as an error that a user can read."""
+    another = [NextStep("To use another history, add:", ("--db", "OTHER_FILE"))]
     if isinstance(exc, OSError):
-        return HistoryError(f"The history cannot be used: {exc.strerror}", exc.filename or path)
+        return HistoryError(f"The history cannot be used: {exc.strerror}", exc.filename or path, steps=another)
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return refusal(path, f"The history is damaged: {exc}")
     if is_busy(exc):
         return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
-    return HistoryError(f"The history cannot be used: {exc}", path)
+    return HistoryError(f"The history cannot be used: {exc}", path, steps=another)

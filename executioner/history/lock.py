@@ -119,10 +119,16 @@ def _read(path: str) -> str | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None if it is gone or cannot be told."""
+    """When a process started, in clock ticks since boot; None if it ended or that cannot be told.
+
+    proc(5), /proc/pid/stat: a zombie has ended, though its parent may not have noticed.
+    """
     text = _read(f"/proc/{pid}/stat")
+    if not text:
+        return None
     # the second field, the program's name, may hold spaces and parentheses
-    return int(text[text.rindex(")") + 2 :].split()[19]) if text else None
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def this_process() -> ProcessIdentity:

@@ -17,7 +17,7 @@ _ATTEMPTS = 20
 _JSON_COLUMNS = ("options", "retry_history", "definition")
 _RUNNING = """
 SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time FROM run_metadata
-WHERE status = 'RUNNING' AND config_path = coalesce(?, config_path) ORDER BY run_id"""
+WHERE status = 'RUNNING' AND (?1 IS NULL OR config_path = ?1) ORDER BY run_id"""
 _DURATIONS = """
 SELECT id, duration_seconds FROM job_history
 WHERE run_id IN (SELECT run_id FROM run_metadata WHERE application_name = ? ORDER BY run_id DESC LIMIT ?)
@@ -56,7 +56,7 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
             if _state(path) == before:
                 return result
     except sqlite3.OperationalError as exc:
-        if getattr(exc, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN:
+        if not files.cannot_open(exc):
             raise files.problem(path, exc) from exc
         return _read_copy(path, work)
     except (sqlite3.Error, OSError) as exc:
@@ -74,17 +74,12 @@ def _state(path: str) -> tuple[int, int, int, bool]:
 
 
 def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
-    import shutil
-    import tempfile
-
     try:
-        with tempfile.TemporaryDirectory(prefix="executioner-") as folder:
-            copy = os.path.join(folder, "history.db")
-            shutil.copyfile(path, copy)
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(path + "-wal", copy + "-wal")
-            with contextlib.closing(_open(files.uri(copy, "mode=ro"))) as connection:
-                return work(connection)
+        with (
+            files.private_copy(path) as copy,
+            contextlib.closing(_open(files.uri(copy, "mode=ro"))) as connection,
+        ):
+            return work(connection)
     except (sqlite3.Error, OSError) as exc:
         raise files.problem(path, exc) from exc
 

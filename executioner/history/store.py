@@ -12,10 +12,12 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import monotonic
 from typing import NamedTuple
 
-from executioner.errors import ExecutionerError, HistoryError
+from executioner.errors import HistoryError
 from executioner.events import Event
+from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
 from executioner.history.create import connect, create
@@ -25,12 +27,15 @@ from executioner.history.times import utc_text
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _COMMITS_BETWEEN_SIZE_CHECKS = 512
+_PATIENCE_AT_END_S = 2.0
 
 _INSERT_RUN = """
-INSERT INTO run_metadata (config_path, config_hash, parent_run_id, root_run_id, total_jobs, completed_jobs,
+INSERT INTO run_metadata (run_id, config_path, config_hash, parent_run_id, root_run_id, total_jobs, completed_jobs,
     failed_jobs, skipped_jobs, start_time, status, application_name, user, host, boot_id, pid,
     pid_start_ticks, working_dir, options, executioner_version)
-VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_PLACE_RUN = """
+UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?"""
 _INSERT_JOB = """
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
     definition) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?)"""
@@ -92,20 +97,24 @@ class HistoryWriter:
             HistoryError: the file is foreign, newer, damaged or cannot be written.
         """
         kind = files.identify(path)
+        if kind is files.Kind.CURRENT:
+            files.check_writable(path)
         self.path = path
         self.run_id = 0
+        self.remarks: list[str] = []  # what the user should know of the opening
         self._changes: list[JobChange] = []
         self._updates: dict[tuple[str, ...], str] = {}
         self._commits = 0
         with _explained(path):
-            files.make_folder(os.path.dirname(path))
+            make_folder(os.path.dirname(path))
             mode, _ = files.modes(path)
             self._lock = LockFile(path + ".lock", mode)
             if kind is files.Kind.ABSENT:
                 with self._lock.guard():
                     if files.identify(path) is files.Kind.ABSENT:
-                        create(path, mode)
+                        self.remarks += create(path, mode)
             self._connection = connect(path, self._lock)
+            self._file = files.file_id(path)
         self._execute = self._connection.cursor().execute
 
     def identity(self) -> Mapping[str, bytes]:
@@ -124,52 +133,64 @@ class HistoryWriter:
         with _explained(self.path):
             return durations_s(self._connection, application_name)
 
-    def create_run(
-        self, run: NewRun, jobs: Iterable[NewJob], open_log: Callable[[int], str], before: Callable[[], None]
-    ) -> int:
-        """Record a run with all its jobs as PENDING, in one durable transaction; returns its id.
+    def begin(self) -> None:
+        """Begin the transaction that creates a run, waiting for whoever writes just now.
 
-        ``before`` is called once the database is ours to write: it may refuse by raising.
-        ``open_log`` is given the id and returns the main log's path; if it raises, no
-        trace of the run is left.
+        Raises:
+            HistoryError: it took too long, or the database cannot be written.
+        """
+        give_up = monotonic() + files.BUSY_TIMEOUT_S
+        with _explained(self.path):
+            self._execute("PRAGMA busy_timeout = 100")  # short: between two tries Ctrl-C is heard
+            while True:
+                try:
+                    self._execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as exc:
+                    if not files.is_busy(exc) or monotonic() > give_up:
+                        raise
+                else:
+                    return
+
+    def create_run(self, run: NewRun, jobs: Iterable[NewJob], open_log: Callable[[int], str]) -> int:
+        """Record a run with all its jobs as PENDING, durably, and end what ``begin`` began.
+
+        ``open_log`` is given the run's id and returns the main log's path. Returns the id.
+        If anything raises, ``abandon`` leaves no trace of the run.
         """
         with _explained(self.path):
-            self._execute("BEGIN IMMEDIATE")
-            try:
-                before()
-                self._record_dead_runs()
-                run_id = self._insert_run(run)
-                if not self._lock.try_hold(run_id):
-                    raise HistoryError(f"Run {run_id} is held by another process", self._lock.path)
-                self._connection.executemany(
-                    _INSERT_JOB,
-                    ((run_id, *job[:4], run.application_name, job.definition) for job in jobs),
-                )
-                self._execute(
-                    "UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id)"
-                    " WHERE run_id = ?",
-                    (open_log(run_id), run_id),
-                )
-                self._execute("COMMIT")
-            except BaseException:
-                self._connection.rollback()
-                raise
+            self._record_dead_runs()
+            run_id = self._insert_run(run, None)
+            while not self._lock.try_hold(run_id):
+                # a live run of a database that stood here before, and was removed, has it
+                self._execute("DELETE FROM run_metadata WHERE run_id = ?", (run_id,))
+                run_id = self._insert_run(run, run_id + 1)
+            self._connection.executemany(
+                _INSERT_JOB,
+                ((run_id, *job[:4], run.application_name, job.definition) for job in jobs),
+            )
+            self._execute(_PLACE_RUN, (open_log(run_id), run_id))
+            self._execute("COMMIT")
             self._execute("PRAGMA synchronous = NORMAL")
             self._execute("PRAGMA busy_timeout = 0")
         self.run_id = run_id
         return run_id
 
-    def _insert_run(self, run: NewRun) -> int:
+    def abandon(self) -> None:
+        """Take back all since ``begin``."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.rollback()
+
+    def _insert_run(self, run: NewRun, run_id: int | None) -> int:
         process = run.process
         values = (
-            *(run.config_path, run.config_hash, run.parent_run_id, run.root_run_id, run.total_jobs),
+            *(run_id, run.config_path, run.config_hash, run.parent_run_id, run.root_run_id, run.total_jobs),
             *(utc_text(run.started_at), run.application_name, run.user, run.host),
             *(process.boot_id, process.pid, process.start_ticks),
             *(run.working_dir, json.dumps(run.options, sort_keys=True), run.version),
         )
-        run_id = self._execute(_INSERT_RUN, values).lastrowid
-        assert run_id is not None
-        return run_id
+        inserted = self._execute(_INSERT_RUN, values).lastrowid
+        assert inserted is not None
+        return inserted
 
     def _record_dead_runs(self) -> None:
         for run in unfinished_runs(self._connection, self._lock.path):
@@ -207,9 +228,11 @@ class HistoryWriter:
             if end is not None:
                 self._execute(_FINISH, (*run_columns(end).values(), self.run_id))
             self._execute("COMMIT")
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, UnicodeError, OverflowError) as exc:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.rollback()
+            if not isinstance(exc, sqlite3.Error):  # a value that SQLite cannot hold
+                raise HistoryError(f"The history cannot be written: {exc}", self.path) from exc
             if files.is_busy(exc):
                 return False
             raise files.problem(self.path, exc) from exc
@@ -219,17 +242,25 @@ class HistoryWriter:
             self._keep_log_short()
         return True
 
-    def finish_run(self, end: RunEnd) -> None:
-        """Record the run's end and all that was noted, durably.
+    def finish_run(self, end: RunEnd) -> bool:
+        """Record the run's end and all that was noted, durably; False if the database is busy just now.
 
         Raises:
             HistoryError: it cannot be written.
         """
+        self._check_place()
         with _explained(self.path):
             self._execute("PRAGMA synchronous = FULL")
-            self._execute(f"PRAGMA busy_timeout = {int(files.BUSY_TIMEOUT_S * 1000)}")
-        if not self._commit(end):
-            raise HistoryError(f"The history was locked for {files.BUSY_TIMEOUT_S:.0f} s", self.path)
+        return self._commit(end)
+
+    def _check_place(self) -> None:
+        """What is written into a file that was removed is lost, though no write fails.
+
+        Raises:
+            HistoryError: the file was removed or replaced.
+        """
+        if files.file_id(self.path) != self._file:
+            raise HistoryError("The history was removed or replaced during the run", self.path)
 
     def run_object(self) -> dict[str, object] | None:
         """The run as scripts read it (docs/history.md)."""
@@ -259,18 +290,27 @@ class HistoryWriter:
             "jobs": [{"id": job, **columns} for job, columns in self._changes],
         }
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):  # half a spool is none
+                os.unlink(path)
+            raise
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, and let go of the run's lock."""
-        with contextlib.suppress(sqlite3.Error, ExecutionerError), self._lock.guard():
-            self._connection.close()  # the last connection checkpoints
+        try:
+            with self._lock.guard(wait_s=_PATIENCE_AT_END_S):
+                self._connection.close()  # the last connection checkpoints
+        except (sqlite3.Error, OSError, HistoryError):
+            return  # the write-ahead log stays, and the end of the process lets go of the lock
         self._lock.close()
 
     def _keep_log_short(self) -> None:
+        self._check_place()
         with contextlib.suppress(OSError, sqlite3.Error):
             if os.stat(self.path + "-wal").st_size > CHECKPOINT_BYTES and self._lock.try_hold(0):
                 try:

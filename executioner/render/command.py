@@ -11,7 +11,7 @@ class Invocation(NamedTuple):
     """How the program was called, as far as a printed command has to repeat it.
 
     ``config`` and ``db`` are the paths to print, None where none is needed; ``flags`` are
-    those that a resumed run needs again; ``directory`` is set where the reader may not
+    those that a resumed run needs again, quoted as they are typed; ``directory`` is set where the reader may not
     know the current folder: commands then begin with ``cd``.
     """
 
@@ -19,26 +19,31 @@ class Invocation(NamedTuple):
     directory: str | None = None
     config: str | None = None
     db: str | None = None
-    flags: Sequence[str] = ()
+    flags: str = ""
 
     def run(self, *args: str) -> str:
         """A command that reads the config."""
-        config = ("-c", self.config) if self.config is not None else ()
-        return self._line((*config, *self._db(), *self.flags, *args))
+        words: list[str] = []
+        if self.config is not None:  # a name that looks like an option must not be taken for one
+            words += ["-c", f"./{self.config}" if self.config.startswith("-") else self.config]
+        return self._line((*words, *self.db_words), self.flags, args)
 
     def look(self, *args: str) -> str:
         """A command that reads the history alone."""
-        return self._line((*self._db(), *args))
+        return self._line((*self.db_words, *args))
 
     def plain(self, args: Iterable[str]) -> str:
         """A command that is given whole."""
         return self._line(tuple(args))
 
-    def _db(self) -> Sequence[str]:
+    @property
+    def db_words(self) -> Sequence[str]:
+        """``--db PATH`` where a command needs it."""
         return ("--db", self.db) if self.db is not None else ()
 
-    def _line(self, args: Sequence[str]) -> str:
-        line = " ".join(quoted(word) for word in (*self.program, *args))
+    def _line(self, words: Sequence[str], flags: str = "", rest: Sequence[str] = ()) -> str:
+        before = [quoted(word) for word in (*self.program, *words)]
+        line = " ".join([*before, *([flags] if flags else []), *map(quoted, rest)])
         return f"cd {quoted(self.directory)} && {line}" if self.directory is not None else line
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from executioner.model import Job
 from executioner.plan import Action, Plan, starting_order
 from executioner.render.command import Invocation
-from executioner.render.text import Palette, count, duration, safe, shown_path
+from executioner.render.text import Palette, count, limit, safe, shown_path
 
 DurationsByJob = Mapping[str, list[float]]
 
@@ -57,7 +57,7 @@ def _particulars(job: Job, left_out: set[str]) -> str:
         names = [f"{name} (skipped)" if name in left_out else name for name in job.dependencies]
         parts.append("after " + ", ".join(names))
     if not job.timeout_is_default:
-        parts.append(f"limit {duration(job.timeout_s)}" if job.timeout_s is not None else "no time limit")
+        parts.append(f"limit {limit(job.timeout_s)}" if job.timeout_s is not None else "no time limit")
     return f" ({'; '.join(parts)})" if parts else ""
 
 
@@ -74,7 +74,7 @@ def _limits(plan: Plan) -> Iterator[str]:
             if job.timeout_s is None:
                 yield "No time limit (default_timeout) where none is named."
             else:
-                yield f"Time limit {duration(job.timeout_s)} (default_timeout) where none is named."
+                yield f"Time limit {limit(job.timeout_s)} (default_timeout) where none is named."
             return
 
 

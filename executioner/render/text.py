@@ -68,10 +68,20 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def storable(text: str) -> str:
+    r"""Text as UTF-8 can hold it: bytes of another encoding become ``\xff``."""
+    return text if text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
 def duration(seconds: float) -> str:
     """``HH:MM:SS``, rounded to the nearest second; hours grow as needed."""
     whole = max(0, int(seconds + 0.5))
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def limit(seconds: float) -> str:
+    """A time limit: as ``duration``, but one of less than a second is not shown as none."""
+    return duration(seconds) if seconds >= 1 else f"{seconds:g} s"
 
 
 def local_time(at: float) -> str:

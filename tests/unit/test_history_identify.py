@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from executioner.errors import HistoryError
+from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.create import create
 
@@ -112,8 +113,8 @@ def test_a_folder_that_will_be_made_is_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     before = os.umask(0)
     try:
-        files.make_folder(str(tmp_path / "a/b/c"))
-        files.make_folder(str(tmp_path / "a/b/c"))
+        make_folder(str(tmp_path / "a/b/c"))
+        make_folder(str(tmp_path / "a/b/c"))
     finally:
         os.umask(before)
     for folder in ("a", "a/b", "a/b/c"):

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,20 @@ def new_run(jobs: int, config: str = "/flow.json") -> NewRun:
     return NewRun(config, "0" * 64, "app", "/", jobs, AT, "me", "here", this_process(), {}, "1")
 
 
+def create(writer: HistoryWriter, open_log: Callable[[int], str], *names: str) -> int:
+    """Record a run as the program does: begin, create, and abandon where that raises."""
+    jobs = [NewJob(name, at, "", "true", "{}") for at, name in enumerate(names)]
+    writer.begin()
+    try:
+        return writer.create_run(new_run(len(jobs)), jobs, open_log)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
 def begin(writer: HistoryWriter, *names: str) -> int:
     """Record a run."""
-    jobs = [NewJob(name, at, "", "true", "{}") for at, name in enumerate(names)]
-    return writer.create_run(new_run(len(jobs)), jobs, lambda run_id: f"/log-{run_id}", lambda: None)
+    return create(writer, lambda run_id: f"/log-{run_id}", *names)
 
 
 def end(status: RunStatus = RunStatus.SUCCESS) -> RunEnd:
@@ -106,19 +116,19 @@ def test_a_busy_database_is_no_error(path: str) -> None:
 
 
 def test_a_run_that_is_refused_leaves_nothing(path: str) -> None:
-    """Whatever raises inside the creating transaction: no row, no byte, no id used up."""
+    """A log that cannot be made inside the creating transaction: no row, no id used up."""
     with writing(path) as writer:
-
-        def refuse() -> None:
-            raise HistoryError("no")
 
         def no_log(run_id: int) -> str:
             raise OSError(28, "No space left on device")
 
-        for log, before in ((str, refuse), (no_log, lambda: None)):
-            with pytest.raises(HistoryError):
-                writer.create_run(new_run(0), [], log, before)
-            assert rows(path, "SELECT * FROM run_metadata") == []
+        with pytest.raises(HistoryError):
+            create(writer, no_log, "a")
+        assert rows(path, "SELECT * FROM run_metadata") == []
+        assert rows(path, "SELECT * FROM job_history") == []
+        writer.begin()
+        writer.abandon()
+    with writing(path) as writer:
         assert begin(writer, "a") == 1
 
 
@@ -131,18 +141,24 @@ def test_the_byte_is_held_before_the_row_can_be_seen(path: str) -> None:
         return "/log"
 
     with writing(path) as writer:
-        writer.create_run(new_run(0), [], look, lambda: None)
+        create(writer, look)
     assert seen == [(True, [])]
     assert is_held(path + ".lock", 1) is False
 
 
 def test_a_run_id_whose_byte_is_held_is_not_used(path: str) -> None:
-    """A byte that somebody has stays his: an error, and no row."""
+    """A live run of a history that stood here before has the byte: the next number is taken, for good."""
     with writing(path) as writer, writing(path) as other:
         assert other._lock.try_hold(1)
-        with pytest.raises(HistoryError, match="held"):
-            begin(writer, "a")
-        assert rows(path, "SELECT * FROM run_metadata") == []
+        assert begin(writer, "a") == 2
+        assert rows(path, "SELECT run_id, root_run_id FROM run_metadata") == [(2, 2)]
+        assert rows(path, "SELECT run_id FROM job_history") == [(2,)]
+        writer.finish_run(end())
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM job_history")
+        connection.execute("DELETE FROM run_metadata")
+    with writing(path) as writer:
+        assert begin(writer, "a") == 3
 
 
 def test_two_writers_of_one_process_do_not_take_each_other_for_dead(path: str) -> None:
@@ -248,7 +264,8 @@ def test_the_spool_keeps_what_was_not_written(path: str, tmp_path: Path) -> None
         writer.spool(str(spool), "disk full", end(RunStatus.FAILED))
         content = json.loads(spool.read_text())
         assert (content["run_id"], content["history"], content["reason"]) == (1, path, "disk full")
-        assert content["jobs"] == [{"id": "b", "status": "SKIPPED", "reason": "dependency failed"}]
+        never = {"start_time": None, "last_run": None, "log_path": None}
+    assert content["jobs"] == [{"id": "b", "status": "SKIPPED", "reason": "dependency failed", **never}]
         assert content["run"]["status"] == "FAILED"
         link = tmp_path / "link"
         link.symlink_to("target")

@@ -6,13 +6,13 @@ from executioner.render.command import Invocation, steps_text
 
 def test_a_run_command_has_config_history_and_flags() -> None:
     """The parts stand in a fixed order: program, config, history, flags, what is asked for."""
-    invocation = Invocation(["executioner.py"], config="f.json", db="h.db", flags=["--workers", "2"])
+    invocation = Invocation(["executioner.py"], config="f.json", db="h.db", flags="--workers 2")
     assert invocation.run("--dry-run") == "executioner.py -c f.json --db h.db --workers 2 --dry-run"
 
 
 def test_a_looking_command_has_the_history_alone() -> None:
     """A command that only reads the history needs neither config nor flags."""
-    invocation = Invocation(["executioner.py"], config="f.json", db="h.db", flags=["--workers", "2"])
+    invocation = Invocation(["executioner.py"], config="f.json", db="h.db", flags="--workers 2")
     assert invocation.look("--show-run", "3") == "executioner.py --db h.db --show-run 3"
 
 
@@ -23,7 +23,7 @@ def test_what_is_not_needed_is_not_printed() -> None:
 
 def test_every_word_is_quoted() -> None:
     """Spaces and quotes in the program, the folder, the config and the history stay within their words."""
-    invocation = Invocation(["/opt/my tools/x.py"], "/a b", "it's.json", "h $x.db", ["--env", "A=1 2"])
+    invocation = Invocation(["/opt/my tools/x.py"], "/a b", "it's.json", "h $x.db", "--env 'A=1 2'")
     assert invocation.run() == (
         "cd '/a b' && '/opt/my tools/x.py' -c 'it'\"'\"'s.json' --db 'h $x.db' --env 'A=1 2'"
     )

@@ -401,7 +401,7 @@ def test_the_directory_stands_in_the_header_where_it_is_unknown() -> None:
 
 def test_the_flags_of_the_run_stand_in_the_commands_that_repeat_it() -> None:
     """``--env`` and ``--workers`` are in the commands that resume, not in those that look."""
-    invocation = Invocation(["executioner.py"], config="f.json", flags=["--env", "A=1 2", "--workers", "3"])
+    invocation = Invocation(["executioner.py"], config="f.json", flags="--env 'A=1 2' --workers 3")
     text = summary_text(report([failed(0, "a")]), invocation, PLAIN, "/w", None)
     assert "  executioner.py -c f.json --env 'A=1 2' --workers 3 --resume-from 7\n" in text
     assert "  executioner.py --show-run 7\n" in text

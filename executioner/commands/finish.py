@@ -1,0 +1,160 @@
+"""The end of a run: recorded first, told then."""
+
+import json
+import signal
+from time import monotonic, time
+
+from executioner import joblog
+from executioner.commands.context import Context
+from executioner.errors import HistoryError
+from executioner.folders import make_folder
+from executioner.history.changes import RunEnd
+from executioner.history.files import BUSY_TIMEOUT_S
+from executioner.history.store import HistoryWriter
+from executioner.listeners import RunLog, Tally
+from executioner.model import FAILURES, JobStatus, RunStatus, Workflow
+from executioner.render.command import Invocation
+from executioner.render.error import error_text
+from executioner.render.summary import RunReport, summary_text
+from executioner.render.text import safe, shown_path
+from executioner.scheduler import Outcome
+from executioner.signals import SignalQueue
+from executioner.verdict import exit_code, failure_summary, run_status, verdict
+
+_UNRECORDED = "The history could not be written"
+
+
+class Finish:
+    """Records how a run ended, and shows it."""
+
+    def __init__(
+        self,
+        context: Context,
+        workflow: Workflow,
+        writer: HistoryWriter,
+        typed: Invocation,
+        signals: SignalQueue,
+        started_at: float,
+        started_mono: float,
+    ) -> None:
+        self._options = context.options
+        self._terminal = context.terminal
+        self._cwd = context.cwd
+        self._workflow = workflow
+        self._writer = writer
+        self._typed = typed
+        self._signals = signals
+        self._started_at = started_at
+        self._started_mono = started_mono
+
+    def conclude(self, outcome: Outcome, tally: Tally, log: RunLog) -> int:
+        """Record the run's end and print the summary; returns the exit code."""
+        tally.outcomes.sort()
+        stopped = outcome.cause is not None or outcome.history_error is not None
+        status = run_status(tally.outcomes, stopped=stopped)
+        end = RunEnd(
+            status,
+            exit_code(status, outcome.signal),
+            time(),
+            monotonic() - self._started_mono,
+            tally.completed,
+            tally.count(*FAILURES),
+            tally.count(JobStatus.SKIPPED),
+            failure_summary(tally.outcomes, outcome.cause),
+        )
+        error = outcome.history_error or self._write(end)
+        cause = outcome.cause
+        if error is not None:
+            end, cause = _unrecorded(end), _UNRECORDED
+            error = self._spool(end, error)
+            log.write(end.ended_at, f"Error: {safe(error.what)}; {safe(error.details[0])}")
+        log.write(end.ended_at, f"Run {self._writer.run_id} ended: {end.status}, exit code {end.exit_code}")
+        log.close()
+        self._show(end, cause, tally, error)
+        for stream in (self._terminal.out, self._terminal.err):
+            stream.drain(self._asked_to_end)
+        return end.exit_code
+
+    def _asked_to_end(self) -> bool:
+        return self._signals.wait(0) not in (None, signal.SIGCHLD)
+
+    # --- recording --------------------------------------------------------------------------
+
+    def _write(self, end: RunEnd) -> HistoryError | None:
+        """Write the run's end; why not, if that failed.
+
+        A history that another process holds is waited for, until the usual time or the
+        user's patience is over.
+        """
+        give_up = monotonic() + BUSY_TIMEOUT_S
+        try:
+            while not self._writer.finish_run(end):
+                number = self._signals.wait(0.05)
+                if monotonic() > give_up or number not in (None, signal.SIGCHLD):
+                    return HistoryError("it is locked by another process")
+        except HistoryError as exc:
+            return exc
+        return None
+
+    def _spool(self, end: RunEnd, error: HistoryError) -> HistoryError:
+        """Put what could not be written beside the logs; the error that tells so."""
+        workflow, run_id = self._workflow, self._writer.run_id
+        path = f"{workflow.log_dir}/executioner.{joblog.file_word(workflow.name)}.run-{run_id}.spool.json"
+        try:
+            make_folder(workflow.log_dir)
+            self._writer.spool(path, error.what, end)
+        except OSError as exc:
+            detail = f"Its results could not be kept in {path} either: {exc.strerror}"
+        else:
+            detail = f"Its results are kept in {path}"
+        return HistoryError(
+            f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=[detail]
+        )
+
+    # --- telling ----------------------------------------------------------------------------
+
+    def _show(self, end: RunEnd, cause: str | None, tally: Tally, error: HistoryError | None) -> None:
+        options, terminal = self._options, self._terminal
+        good = end.exit_code == 0
+        if not (good and options.quiet):
+            report = RunReport(
+                self._workflow.name,
+                self._writer.run_id,
+                end.status,
+                cause,
+                self._started_at,
+                end.ended_at,
+                end.duration_s,
+                shown_path(self._writer.path, self._cwd),
+                len(self._workflow.jobs),
+                tally.completed,
+                tally.outcomes,
+            )
+            self._print_summary(report, "" if good else self._complaint(report, error))
+        if options.json and error is None:
+            terminal.out.write(json.dumps(self._writer.run_object(), indent=2) + "\n")
+
+    def _print_summary(self, report: RunReport, complaint: str) -> None:
+        options, terminal = self._options, self._terminal
+        stream = terminal.err if options.json or options.quiet else terminal.out
+        screen = summary_text(report, self._typed, stream.palette, self._cwd, terminal.width())
+        if stream is terminal.err:  # what to type next stands last
+            stream.write(f"{complaint}\n{screen}")
+            return
+        stream.write(f"\n{screen}")
+        if complaint and (report.cause == _UNRECORDED or not terminal.same()):
+            terminal.err.write(complaint)
+
+    def _complaint(self, report: RunReport, error: HistoryError | None) -> str:
+        palette = self._terminal.err.palette
+        if error is not None:
+            return error_text(error, self._typed, palette)
+        name = safe(report.application_name)
+        line = verdict(report.run_id, name, report.status, report.outcomes, report.cause)
+        return f"{palette.paint('31', 'Error:')} {line}\n"
+
+
+def _unrecorded(end: RunEnd) -> RunEnd:
+    """The end of a run that could not be recorded: never a success, whatever its jobs did."""
+    status = end.status if end.status is RunStatus.FAILED else RunStatus.INTERRUPTED
+    return end._replace(status=status, exit_code=3)

@@ -1,0 +1,37 @@
+"""Making folders for what only their owner should read."""
+
+import os
+
+
+def make_folder(path: str) -> None:
+    """Make a folder and its missing parents, each 0700 whatever the umask.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = []
+    while path and not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+            os.chmod(folder, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
+
+
+def check_can_hold(path: str) -> None:
+    """See whether a folder exists and can be written, or could be made.
+
+    Raises:
+        NotADirectoryError, PermissionError: it cannot; ``filename`` says where that fails.
+    """
+    while not os.path.lexists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(20, "not a folder", path)
+    # root may write anywhere by its rights, but not where the file system lets nobody: /proc
+    if not os.access(path, os.W_OK | os.X_OK) or not os.stat(path).st_mode & 0o222:
+        raise PermissionError(13, "not writable", path)
