@@ -41,7 +41,7 @@ def test_limits_come_from_the_job_or_the_default(program: Program) -> None:
     jobs = program.jobs()
     found = {name: (row["status"], row["reason"], row["exit_code"]) for name, row in jobs.items()}
     assert found == {
-        "own": ("TIMEOUT", "Timed out after 00:00:01", -15),
+        "own": ("TIMEOUT", "Timed out after 0.6 s", -15),
         "default": ("TIMEOUT", "Timed out after 00:00:01 (default_timeout)", -15),
         "none": ("SUCCESS", None, 0),
         "longer": ("SUCCESS", None, 0),
@@ -49,7 +49,7 @@ def test_limits_come_from_the_job_or_the_default(program: Program) -> None:
     assert 0.6 <= jobs["own"]["duration_seconds"] < 20
     assert 1 <= jobs["default"]["duration_seconds"] < 20
     assert result.err == "Error: Run 1 FAILED: own, default (flow)\n"
-    assert "  - own: timed out\n      Reason: Timed out after 00:00:01\n" in result.out
+    assert "  - own: timed out\n      Reason: Timed out after 0.6 s\n" in result.out
     assert program.run_row()["failed_jobs"] == 2
 
 

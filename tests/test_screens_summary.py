@@ -69,7 +69,7 @@ def test_many_failures_on_a_terminal(program: Program) -> None:
         continue_on_error=True,
         parallel=True,
         max_workers=12,
-        default_timeout=0.2,
+        default_timeout=1,
     )
     history = program.home / "history.db"
     screen = on_screen(program, "-c", "regional_load.json", "--db", str(history))
@@ -287,7 +287,7 @@ def test_failures_of_every_kind(program: Program) -> None:
     reasons = [line.strip() for line in result.out.splitlines() if line.startswith("      Reason: ")]
     assert reasons[0] == "Reason: Exit code 42"
     assert reasons[1] == "Reason: Killed by SIGSEGV"
-    assert reasons[2] == "Reason: Timed out after 00:00:00"
+    assert reasons[2] == "Reason: Timed out after 0.1 s"
     assert reasons[3] == "Reason: Exit code 127 (command not found? PATH is /usr/bin:/bin)"
     assert reasons[4].startswith("Reason: Pre-check failed: check_file_exists")
     assert reasons[5].startswith("Reason: Post-check failed: check_file_exists")

@@ -265,7 +265,7 @@ def test_the_spool_keeps_what_was_not_written(path: str, tmp_path: Path) -> None
         content = json.loads(spool.read_text())
         assert (content["run_id"], content["history"], content["reason"]) == (1, path, "disk full")
         never = {"start_time": None, "last_run": None, "log_path": None}
-    assert content["jobs"] == [{"id": "b", "status": "SKIPPED", "reason": "dependency failed", **never}]
+        assert content["jobs"] == [{"id": "b", "status": "SKIPPED", "reason": "dependency failed", **never}]
         assert content["run"]["status"] == "FAILED"
         link = tmp_path / "link"
         link.symlink_to("target")
