@@ -193,13 +193,13 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: _Arguments, context: C
     elif arguments.version:
         out.write(f"executioner {__version__}\n")
     elif arguments.simple_config or arguments.sample_config:
-        from executioner.config_samples import SAMPLE_CONFIG, SIMPLE_CONFIG
+        from executioner.config.samples import SAMPLE_CONFIG, SIMPLE_CONFIG
 
         out.write(SIMPLE_CONFIG if arguments.simple_config else SAMPLE_CONFIG)
     elif arguments.config_schema:
         import json
 
-        from executioner.config_keys import json_schema
+        from executioner.config.keys import json_schema
 
         out.write(json.dumps(json_schema(), indent=2) + "\n")
     elif arguments.config is None:

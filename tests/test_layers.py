@@ -12,8 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 # Modules by layer, from below. A prefix ending in "." stands for a package.
 RECORDS = ("model", "events", "errors")
 PURE = (
-    *("config", "config_commands", "config_jobs", "config_json", "config_keys", "config_objects"),
-    *("config_problems", "config_samples", "config_syntax", "config_types"),
+    "config.",
     *("graph", "plan", "retry", "environ", "estimate", "verdict", "definition", "render."),
 )
 EFFECTS = (
@@ -35,8 +34,8 @@ PURE_LIBRARY = {
     *("difflib", "hashlib", "hmac", "os.path", "time", "string", "itertools", "functools", "operator"),
     "contextlib",
 }
-# config.py computes SHA-256 with the interpreter's own module: hashlib loads OpenSSL.
-PURE_EXCEPTIONS = {("config", "importlib")}
+# config.parse computes SHA-256 with the interpreter's own module: hashlib loads OpenSSL.
+PURE_EXCEPTIONS = {("config.parse", "importlib")}
 # Functions of os and os.path that look at nothing but their arguments, and those of time
 # that turn an instant into text.
 PURE_OS = {"fsencode", "fsdecode", "path", "sep", "pathsep"}

@@ -5,7 +5,7 @@ import stat
 
 from executioner.checks import plugin_checks
 from executioner.commands.context import Context
-from executioner.config import parse
+from executioner.config.parse import parse
 from executioner.errors import UsageError
 from executioner.model import NextStep, Workflow
 from executioner.render.text import count, safe, shown_path, storable

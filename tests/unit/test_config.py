@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executioner import config
+from executioner.config import parse as config
+from executioner.config import samples
 from executioner.errors import ConfigError
 from executioner.model import FAILURES, Check, JobStatus, NextStep, Notification, Plugin, RetryPolicy, Workflow
 
@@ -258,7 +259,7 @@ def test_the_hash_of_small_and_large_files(size: int) -> None:
     assert parse_bytes(data).config_hash == sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize("text", [config.SIMPLE_CONFIG, config.SAMPLE_CONFIG])
+@pytest.mark.parametrize("text", [samples.SIMPLE_CONFIG, samples.SAMPLE_CONFIG])
 def test_the_samples_load_as_they_are(text: str) -> None:
     """What --simple-config and --sample-config print is valid in any folder."""
     assert len(parse_bytes(text.encode(), path="/empty/x.json").jobs) >= 3
@@ -716,7 +717,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 @settings(max_examples=300, deadline=None)
 def test_mutated_configs_raise_nothing_else(data: st.DataObject) -> None:
     """Whatever stands in a config, it is a workflow or a ConfigError whose text is harmless."""
-    values = json.loads(config.SAMPLE_CONFIG.replace('"_', '"'))
+    values = json.loads(samples.SAMPLE_CONFIG.replace('"_', '"'))
     for _ in range(data.draw(st.integers(1, 3))):
         box, key = data.draw(st.sampled_from(places(values)))
         box[key] = data.draw(VALUES)
@@ -733,7 +734,7 @@ def test_mutated_configs_raise_nothing_else(data: st.DataObject) -> None:
 @settings(max_examples=300, deadline=None)
 def test_mutated_texts_raise_nothing_else(data: st.DataObject) -> None:
     """Neither does a file with any bytes put anywhere."""
-    text = config.SAMPLE_CONFIG.encode()
+    text = samples.SAMPLE_CONFIG.encode()
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.integers(0, 30))
     new = data.draw(st.binary(max_size=6) | st.sampled_from([b"NaN", b"{", b"]", b",", b'"', b"\\u0000"]))

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executioner import config
-from executioner.config_keys import APPLICATION, CHECK, JOB, PLUGIN, json_schema, markdown_tables
-from executioner.config_objects import NOTHING, Key, ObjectOf
+from executioner.config import parse as config
+from executioner.config import samples
+from executioner.config.keys import APPLICATION, CHECK, JOB, PLUGIN, json_schema, markdown_tables
+from executioner.config.objects import NOTHING, Key, ObjectOf
 from executioner.errors import ConfigError
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -138,19 +139,19 @@ def test_a_config_with_every_key_is_valid() -> None:
 
 def test_the_samples_are_valid_by_the_schema() -> None:
     """The sample configs satisfy the schema too, and the larger one names nearly every key."""
-    assert is_valid_by_schema(json.loads(config.SIMPLE_CONFIG))
-    sample = json.loads(config.SAMPLE_CONFIG)
+    assert is_valid_by_schema(json.loads(samples.SIMPLE_CONFIG))
+    sample = json.loads(samples.SAMPLE_CONFIG)
     assert is_valid_by_schema(sample)
     named = {name.removeprefix("_") for name in sample}
     assert set(APPLICATION.keys) - named == {"name", "security_policy"}
 
 
-@pytest.mark.parametrize("name", [name for name in json.loads(config.SAMPLE_CONFIG) if name[0] == "_"])
+@pytest.mark.parametrize("name", [name for name in json.loads(samples.SAMPLE_CONFIG) if name[0] == "_"])
 def test_commented_keys_of_the_sample_may_be_used(name: str) -> None:
     """Removing the _ from a key of the sample gives a valid config, but for true comments."""
     if name.startswith("_comment"):
         return
-    sample = json.loads(config.SAMPLE_CONFIG)
+    sample = json.loads(samples.SAMPLE_CONFIG)
     sample[name[1:]] = sample.pop(name)
     if name == "_command_whitelist":
         sample["allow_shell"] = False

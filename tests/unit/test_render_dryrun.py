@@ -5,7 +5,7 @@ from typing import Any
 
 from screens import assert_harmless
 
-from executioner.config import parse
+from executioner.config.parse import parse
 from executioner.model import Workflow
 from executioner.plan import Plan, Preferences, make_plan
 from executioner.render.command import Invocation

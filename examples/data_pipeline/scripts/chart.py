@@ -142,9 +142,7 @@ def draw_bars(rows: list[dict[str, str]], rain: list[float], scale: Scale) -> li
             f"<title>{rows[i]['month']}: {value:.1f} mm</title></rect>"
         )
     x, y = min(centre(most, count), RIGHT - 16), scale.y(rain[most])
-    parts.append(
-        f'<text class="note" x="{x:.1f}" y="{y - 6:.1f}" text-anchor="middle">{rain[most]:.1f}</text>'
-    )
+    parts.append(f'<text class="note" x="{x:.1f}" y="{y - 6:.1f}" text-anchor="middle">{rain[most]:.1f}</text>')
     return parts
 
 

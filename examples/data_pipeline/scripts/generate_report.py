@@ -92,9 +92,7 @@ def main() -> None:
         body += [table_row(row) for row in months] + [table_row(total, "year")]
         print(f"{year}: {total['precipitation_mm']} mm, mean maximum {total['temp_max_mean']} °C")
     title = os.environ.get("REPORT_TITLE", "Weather report")
-    page = PAGE.format(
-        title=escape(title), chart=chart.draw(title, rows), head=table_head(), body="\n".join(body)
-    )
+    page = PAGE.format(title=escape(title), chart=chart.draw(title, rows), head=table_head(), body="\n".join(body))
     target = weather.REPORT / "report.html"
     weather.write_text(target, page)
     print(f"-> {weather.shown(target)}: {len(page.encode()):,} bytes")

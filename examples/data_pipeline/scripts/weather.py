@@ -73,9 +73,7 @@ def read_days(part: int) -> list[Day]:
 def parse_day(row: list[str], expected: datetime.date) -> Day:
     """Turn one line into a Day; ValueError says what cannot be true."""
     date, precipitation, temp_max, temp_min, _wind, weather = row
-    day = Day(
-        datetime.date.fromisoformat(date), float(precipitation), float(temp_max), float(temp_min), weather
-    )
+    day = Day(datetime.date.fromisoformat(date), float(precipitation), float(temp_max), float(temp_min), weather)
     if day.date != expected:
         raise ValueError(f"expected {expected}, found {day.date}")
     if not day.precipitation >= 0:

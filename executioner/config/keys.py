@@ -6,9 +6,9 @@ these declarations, so they cannot disagree.
 
 from collections.abc import Mapping
 
-from executioner.config_objects import NOTHING, Key, ObjectOf, Params, Variables, bytes_problem
-from executioner.config_problems import mismatch, quoted
-from executioner.config_types import AnyText, Either, Flag, ListOf, Number, OneOf, Text
+from executioner.config.objects import NOTHING, Key, ObjectOf, Params, Variables, bytes_problem
+from executioner.config.problems import mismatch, quoted
+from executioner.config.types import AnyText, Either, Flag, ListOf, Number, OneOf, Text
 from executioner.environ import MOST_BYTES, NAME_CHARS
 
 #: The most seconds of any duration: 31 years; more would overflow clocks and waits.

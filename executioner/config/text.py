@@ -10,8 +10,8 @@ from json import JSONDecodeError, JSONDecoder
 from math import isinf
 from typing import Any
 
-from executioner.config_objects import is_variable_comment
-from executioner.config_problems import (
+from executioner.config.objects import is_variable_comment
+from executioner.config.problems import (
     BROKEN,
     MOST_SHOWN,
     Problems,
@@ -105,7 +105,7 @@ def read(data: bytes, problems: Problems) -> dict[str, object] | None:
     try:
         value = finds.decoder().decode(text)
     except JSONDecodeError as error:
-        from executioner.config_syntax import diagnosis
+        from executioner.config.syntax import diagnosis
 
         at, message = diagnosis(text, error.msg, error.pos)
         line = text.count("\n", 0, at) + 1

@@ -7,9 +7,9 @@ the messages' texts are made only where something is wrong.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
-from executioner.config_keys import APPLICATION, JOB
-from executioner.config_objects import is_variable_comment, variable_text
-from executioner.config_problems import BROKEN, Problems, child, is_comment, mismatch, quoted
+from executioner.config.keys import APPLICATION, JOB
+from executioner.config.objects import is_variable_comment, variable_text
+from executioner.config.problems import BROKEN, Problems, child, is_comment, mismatch, quoted
 from executioner.environ import filled, find_circle
 from executioner.errors import UsageError
 from executioner.graph import find_cycles

@@ -5,7 +5,7 @@ else that only a shell understands is refused, so that no command silently does 
 else than it says. ``${NAME}`` is allowed: it is filled in when the job starts.
 """
 
-from executioner.config_problems import nearest, printable, quoted
+from executioner.config.problems import nearest, printable, quoted
 from executioner.environ import NAME_CHARS
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./,:+@=%^- \t")

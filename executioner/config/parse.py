@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from os.path import basename, dirname, isabs, join, normpath, splitext
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from executioner.config_jobs import (
+from executioner.config.jobs import (
     BUILT_IN_CHECKS,
     CommandJudge,
     Defaults,
@@ -19,25 +19,11 @@ from executioner.config_jobs import (
     report_circle,
     variables,
 )
-from executioner.config_json import read
-from executioner.config_keys import APPLICATION, split_addresses
-from executioner.config_problems import Problems, quoted
+from executioner.config.keys import APPLICATION, split_addresses
+from executioner.config.problems import Problems, quoted
+from executioner.config.text import read
 from executioner.errors import ConfigError, Problem
 from executioner.model import NextStep, Notification, Plugin, Workflow
-
-if TYPE_CHECKING:
-    from executioner.config_samples import SAMPLE_CONFIG as SAMPLE_CONFIG
-    from executioner.config_samples import SIMPLE_CONFIG as SIMPLE_CONFIG
-else:
-
-    def __getattr__(name: str) -> str:
-        # The samples are printed rarely, and otherwise not worth loading.
-        if name in ("SAMPLE_CONFIG", "SIMPLE_CONFIG"):
-            from executioner import config_samples
-
-            return getattr(config_samples, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
 
 PluginChecks = Callable[[Plugin], frozenset[str] | str]
 
@@ -214,7 +200,7 @@ class _Reader:
 
 
 def _judge(whitelist: frozenset[str] | None) -> CommandJudge:
-    from executioner.config_commands import problem
+    from executioner.config.commands import problem
 
     return lambda command: problem(command, whitelist)
 

@@ -7,7 +7,7 @@ not (``report``), gives its JSON Schema (``schema``) and its words for the docum
 
 from collections.abc import Callable, Mapping
 
-from executioner.config_problems import BROKEN, Problems, WrittenFloat, mismatch
+from executioner.config.problems import BROKEN, Problems, WrittenFloat, mismatch
 
 
 class Kind:

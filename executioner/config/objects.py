@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from executioner.config_problems import (
+from executioner.config.problems import (
     BROKEN,
     MOST_LEVELS,
     Problems,
@@ -12,7 +12,7 @@ from executioner.config_problems import (
     mismatch,
     quoted,
 )
-from executioner.config_types import Kind
+from executioner.config.types import Kind
 from executioner.environ import MOST_BYTES, NAME_CHARS
 
 #: Stands for "no default" where None is a possible one.

@@ -1,0 +1,1 @@
+"""Configs: what the JSON file may say, and what it says. ``parse`` reads one, ``keys`` declares them."""
