@@ -2,7 +2,6 @@
 
 import os.path
 import re
-import shlex
 import time
 from typing import NamedTuple
 
@@ -103,6 +102,8 @@ def quoted(word: str) -> str:
     """A word as it is typed at a shell, fit for pasting and for a terminal."""
     if _UNSAFE.search(word):
         return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
+    import shlex
+
     return shlex.quote(word)
 
 
