@@ -69,12 +69,12 @@ class WakeUpSignalQueue(SignalQueue):
 
     def wait(self, timeout_s: float | None) -> int | None:
         """The next signal's number, at once if one is pending; None when the time is over."""
-        if not self._pending:
-            select.select([self._read_fd], [], [], timeout_s)
-            try:
-                os.read(self._read_fd, 4096)
-            except BlockingIOError:
-                return None
+        until = None if timeout_s is None else monotonic() + timeout_s
+        while not self._pending:
+            left_s = None if until is None else max(0.0, until - monotonic())
+            if not select.select([self._read_fd], [], [], left_s)[0]:
+                break
+            os.read(self._read_fd, 4096)  # may be of signals that were returned already
         return self._pending.pop(0) if self._pending else None
 
 
