@@ -5,7 +5,6 @@ post-checks. The timeout covers all three.
 """
 
 import os
-import signal
 from collections.abc import Callable, Mapping
 from enum import Enum
 from resource import RUSAGE_SELF, getrusage
@@ -18,7 +17,7 @@ from executioner.ending import Ending
 from executioner.errors import ExecutionerError
 from executioner.family import Family
 from executioner.model import Attempt, Job, JobStatus
-from executioner.process import Launcher
+from executioner.process import Launcher, signal_name
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
 
@@ -233,11 +232,7 @@ class Starter:
 def exit_reason(exit_code: int, environment: Mapping[bytes, bytes]) -> str:
     """Why a command with this exit code, which is not 0, has failed; negative: by a signal."""
     if exit_code < 0:
-        try:
-            name = signal.Signals(-exit_code).name
-        except ValueError:
-            name = f"signal {-exit_code}"
-        return f"Killed by {name}"
+        return f"Killed by {signal_name(-exit_code)}"
     if exit_code == 127:
         path = os.fsdecode(environment.get(b"PATH", b""))
         return f"Exit code 127 (command not found? PATH is {path or 'not set'})"

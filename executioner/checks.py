@@ -14,7 +14,7 @@ from types import ModuleType
 
 from executioner.family import kill_group
 from executioner.model import Check, Plugin
-from executioner.process import fork_checks
+from executioner.process import fork_checks, signal_name
 
 _LOADING_S = 60.0
 _VERDICT_BYTES = 4000  # less than a pipe holds: the writer never waits for a reader
@@ -188,7 +188,8 @@ class CheckRunner:
             return None
         if report and report != "ok":
             return report
-        return f"the check ended its process ({exit_code})"
+        how = f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
+        return f"its process {how}"
 
 
 def _try(known: Mapping[str, Callable[..., object]], check: Check) -> str | None:

@@ -30,6 +30,9 @@ exit codes:
 """
 
 
+_NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
+
+
 class _Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are ours: one form, with a guess at what was meant."""
 
@@ -128,7 +131,7 @@ class _Arguments(argparse.Namespace):
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> _Arguments:
     arguments, rest = parser.parse_known_args(list(argv), _Arguments())
     if rest:
-        raise _unknown(parser, rest[0])
+        raise _unknown(parser, rest[0], config_given=arguments.config is not None)
     if arguments.sequential and (arguments.parallel or arguments.workers is not None):
         other = "--parallel" if arguments.workers is None else "--workers"
         parser.error(f"--sequential does not go with {other}")
@@ -137,19 +140,19 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> _Arguments:
     return arguments
 
 
-def _unknown(parser: argparse.ArgumentParser, word: str) -> UsageError:
+def _unknown(parser: argparse.ArgumentParser, word: str, *, config_given: bool) -> UsageError:
     """The error for an argument that no option takes, with what was probably meant."""
     help_step = NextStep("To see all options:", ("--help",))
     if not word.startswith("-"):
-        step = NextStep("Did you mean:", ("-c", word))
-        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[step, help_step])
+        guess = [] if config_given else [NextStep("Did you mean:", ("-c", word))]
+        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, help_step])
     import difflib
 
     flag = word.partition("=")[0]
     known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
-    near = difflib.get_close_matches(flag, known, 1)
-    guess = f', did you mean "{near[0]}"?' if near else ""
-    return UsageError(f'Unknown option "{flag}"{guess}', "command line", steps=[help_step])
+    near = difflib.get_close_matches(flag, known, 1, _NEAR)
+    meant = f', did you mean "{near[0]}"?' if near else ""
+    return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[help_step])
 
 
 def _options(arguments: _Arguments) -> Options:
@@ -281,10 +284,11 @@ def _delivered(terminal: Terminal, code: int) -> int:
         return code or 130
     failure = terminal.out.failure
     # a reader that went away, be it a pipe's or a terminal that was closed, is no fault of ours
-    if failure is None or failure.errno in (errno.EPIPE, errno.EIO) or code:
+    if failure is None or failure.errno in (errno.EPIPE, errno.EIO):
         return code
     terminal.err.write(f"Error: The output cannot be written: {failure.strerror} (stdout)\n")
-    return 3
+    terminal.err.drain()
+    return code or 3
 
 
 def main_script() -> NoReturn:

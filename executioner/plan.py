@@ -151,8 +151,17 @@ class Agenda:
 
 
 def starting_order(plan: Plan, durations_s: Mapping[str, Sequence[float]] | None = None) -> Iterator[Job]:
-    """The jobs in the order in which they start if each succeeds at once."""
+    """The jobs in the order in which they start if each succeeds and takes as long as usual.
+
+    With one worker that order is exact.
+    """
     agenda = Agenda(plan, durations_s)
-    while (position := agenda.take()) is not None:
-        yield plan.workflow.jobs[position]
-        agenda.succeeded(position)
+    expected_s = weights(plan.graph.ids, durations_s or {})
+    running: list[tuple[float, int]] = []  # when it ends, which
+    now = 0.0
+    while agenda or running:
+        while len(running) < plan.workers and (position := agenda.take()) is not None:
+            yield plan.workflow.jobs[position]
+            heappush(running, (now + expected_s[position], position))
+        now, ended = heappop(running)
+        agenda.succeeded(ended)

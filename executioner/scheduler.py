@@ -48,6 +48,7 @@ from executioner.verdict import ON_REQUEST
 _SIGN_OF_LIFE_S = 300.0
 _BUSY_HISTORY_S = 30.0
 _IDLE_S = 0.05
+_ONE_HANGUP_S = 2.0
 _NEVER = float("inf")
 _EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE})
 _CAUSES = {
@@ -109,6 +110,7 @@ class Scheduler:
         self._lonely: Running | None = None
         self._stopped = False
         self._signal: int | None = None
+        self._signal_mono = 0.0
         self._cause: str | None = None
         self._busy_since: float | None = None
         self._history_error: HistoryError | None = None
@@ -497,9 +499,12 @@ class Scheduler:
         now = monotonic()
         self._table = None
         again = self._cause is not None
+        if again and number == self._signal == signal.SIGHUP and now - self._signal_mono < _ONE_HANGUP_S:
+            return  # a terminal that closes tells both the shell, which passes it on, and us
         at_once = again or number == signal.SIGQUIT
         name = signal.Signals(number).name
         if not again:
+            self._signal_mono = now
             self._signal, self._cause = number, _CAUSES.get(signal.Signals(number), name)
         grace_s = 0.0 if at_once else self._kill_grace_s
         key = "Ctrl-C" if number == signal.SIGINT else name

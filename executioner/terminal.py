@@ -31,18 +31,24 @@ def open_missing_streams() -> None:
 def original_environment() -> Mapping[bytes, bytes]:
     """The environment as the caller gave it.
 
-    Python changes its own where the locale is C: it sets LC_CTYPE (PEP 538). Linux keeps
-    the original in /proc/self/environ.
+    Where the locale is not UTF-8 we changed it for ourselves (``__main__``), and where it
+    is C Python did: it sets LC_CTYPE (PEP 538). Linux keeps the original in
+    /proc/self/environ.
     """
+    utf8 = os.environb.get(b"EXECUTIONER_PYTHONUTF8")
+    if utf8 is not None:
+        given = {name: value for name, value in os.environb.items() if name != b"EXECUTIONER_PYTHONUTF8"}
+        del given[b"PYTHONUTF8"]
+        return {**given, b"PYTHONUTF8": utf8} if utf8 else given
     if os.environb.get(b"LC_CTYPE") not in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
         return os.environb
     try:
         with open("/proc/self/environ", "rb") as file:
-            given = [entry[9:] for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
+            set_to = [entry[9:] for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
     except OSError:
         return os.environb
     original = {name: value for name, value in os.environb.items() if name != b"LC_CTYPE"}
-    return {**original, b"LC_CTYPE": given[0]} if given else original
+    return {**original, b"LC_CTYPE": set_to[0]} if set_to else original
 
 
 def locale_shows_unicode(environment: Mapping[bytes, bytes]) -> bool:

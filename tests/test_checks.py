@@ -198,10 +198,10 @@ BAD = {
     "none": ([check("none")], "none(): it does not hold"),
     "raises": ([check("fail", text="disk on fire")], "fail(text='disk on fire'): ValueError: disk on fire"),
     "key": ([check("key_error")], "key_error(): KeyError: 'missing'"),
-    "exits": ([check("leave", code=1)], "the check ended its process (1)"),
-    "exits0": ([check("leave", code=0)], "the check ended its process (0)"),
+    "exits": ([check("leave", code=1)], "its process ended with exit code 1"),
+    "exits0": ([check("leave", code=0)], "its process ended with exit code 0"),
     "sys_exit": ([check("leave_politely", code=0)], "leave_politely(code=0): SystemExit: 0"),
-    "crashes": ([check("crash")], "the check ended its process (-11)"),
+    "crashes": ([check("crash")], "its process was killed by SIGSEGV"),
     "params": ([check("wants", numbr=1)], "wants(numbr=1): TypeError: "),
     "less": ([check("wants")], "wants(): TypeError: "),
 }

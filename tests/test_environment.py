@@ -277,3 +277,18 @@ def test_an_environment_that_is_too_large_is_an_error_of_its_job(program: Progra
     assert result.code == 1
     assert program.statuses() == {"a": "ERROR", "b": "SUCCESS"}
     assert program.jobs()["a"]["reason"].startswith("Could not be started: Argument list too long")
+
+
+def test_a_locale_without_utf8_changes_nothing_for_jobs(program: Program) -> None:
+    """Where Python would use another encoding, names, commands and environments are UTF-8 all the same."""
+    jobs = [{"id": "a", "command": "echo größe $WORD ночь; env > seen", "env_variables": {"WORD": "žluť"}}]
+    program.config(jobs, application_name="größe ночь")
+    caller = {"LANG": None, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = program("-c", "flow.json", env=caller)
+    assert (result.code, result.err) == (0, "")
+    assert program.output("a").decode() == "größe žluť ночь\n"
+    assert program.run_row()["application_name"] == "größe ночь"
+    environment = dict(line.split("=", 1) for line in (program.folder / "seen").read_text().splitlines())
+    assert environment["PYTHONUTF8"] == "0"
+    assert "EXECUTIONER_PYTHONUTF8" not in environment
+    assert "+ a" in result.out

@@ -314,3 +314,17 @@ def test_a_killed_runner_leaves_a_readable_history(program: Program) -> None:
     assert program.statuses(1) == {"done": "SUCCESS", "a": "INTERRUPTED", "b": "SKIPPED"}
     assert program.jobs(1)["b"]["reason"] == "run interrupted"
     assert program.statuses(2) == {"x": "SUCCESS"}
+
+
+def test_a_closing_terminal_is_one_signal(program: Program) -> None:
+    """Shell and kernel both tell of a closed terminal: two HUPs at once still leave jobs their grace."""
+    program.config({"a": "trap 'touch cleaned; exit 1' TERM; touch started; sleep 60 & wait"}, kill_grace=30)
+    with ended(program.start("-c", "flow.json", env={"PYTHONUNBUFFERED": "1"})) as process:
+        program.wait_for("started")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 129
+    assert (program.folder / "cleaned").exists()
+    assert "killing" not in err
+    assert "Reason: Hung up (SIGHUP)" in out

@@ -118,7 +118,7 @@ def _run_flags(options: Options) -> str:
 
     flags: list[str] = []
     for name, value in options.env.items():
-        flags += ["--env", f'{name}="${name}"' if looks_secret(name) else quoted(f"{name}={value}")]
+        flags += ["--env", f'{name}="${{{name}:?}}"' if looks_secret(name) else quoted(f"{name}={value}")]
     if options.workers is not None:
         flags += ["--workers", str(options.workers)]
     elif options.parallel:

@@ -181,7 +181,7 @@ class _Run:
         )
         try:
             active = self._writer.active_runs(workflow.config_path)
-            warnings = [*self._writer.remarks, *active_warnings(workflow, active, self._typed)]
+            warnings = [*self._writer.remarks, *_unsent(workflow), *active_warnings(workflow, active, self._typed)]
             return warnings, self._writer.create_run(new, jobs, self._open_log)
         except BaseException:
             self._writer.abandon()
@@ -253,6 +253,13 @@ class _Run:
             environment=self._environments.of_run(run_id, self._writer.path),
             words=None if workflow.allow_shell else _words,
         )
+
+
+def _unsent(workflow: Workflow) -> list[str]:
+    """What to say of a notification that this version does not send."""
+    if not workflow.notification.addresses:
+        return []
+    return ["email_address is set, but this version sends no mail: let cron mail what --quiet prints"]
 
 
 def _chance() -> float:

@@ -1,5 +1,6 @@
 """Reading a config file and everything that its validation has to look at."""
 
+import json
 import os
 import stat
 
@@ -67,5 +68,14 @@ def validate(context: Context) -> int:
     terminal = context.terminal
     jobs = count(len(workflow.jobs), "job")
     shown = shown_path(workflow.config_path, context.cwd)
-    terminal.out.write(f"{terminal.out.palette.good} {safe(shown)}: {safe(workflow.name)}, {jobs}, no problems\n")
+    if context.options.json:
+        facts = {
+            "config_path": workflow.config_path,
+            "application_name": workflow.name,
+            "jobs": len(workflow.jobs),
+        }
+        terminal.out.write(json.dumps(facts, indent=2) + "\n")
+    elif not context.options.quiet:
+        good = terminal.out.palette.good
+        terminal.out.write(f"{good} {safe(shown)}: {safe(workflow.name)}, {jobs}, no problems\n")
     return 0

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from enum import Enum
 
 from executioner.errors import HistoryError
-from executioner.model import NextStep
 
 APPLICATION_ID = 1163412803
 SCHEMA_VERSION = 1
 _TABLES = ("run_metadata", "job_history", "database_identity")
 BUSY_TIMEOUT_S = 30.0
+_ANOTHER = "To use another history, add --db FILE."
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -52,8 +52,7 @@ def refusal(path: str, what: str, *details: str) -> HistoryError:
         what,
         path,
         details=details,
-        assurance="It was not changed. Nothing was run.",
-        steps=[NextStep("To use another history, add:", ("--db", "OTHER_FILE"))],
+        assurance=f"It was not changed. Nothing was run. {_ANOTHER}",
     )
 
 
@@ -206,12 +205,13 @@ def cannot_open(exc: sqlite3.Error) -> bool:
 
 def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
     """What SQLite or the system said about a history, as an error that a user can read."""
-    another = [NextStep("To use another history, add:", ("--db", "OTHER_FILE"))]
     if isinstance(exc, OSError):
-        return HistoryError(f"The history cannot be used: {exc.strerror}", exc.filename or path, steps=another)
+        return HistoryError(
+            f"The history cannot be used: {exc.strerror}", exc.filename or path, assurance=_ANOTHER
+        )
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return refusal(path, f"The history is damaged: {exc}")
     if is_busy(exc):
         return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
-    return HistoryError(f"The history cannot be used: {exc}", path, steps=another)
+    return HistoryError(f"The history cannot be used: {exc}", path, assurance=_ANOTHER)

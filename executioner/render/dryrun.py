@@ -30,8 +30,10 @@ def plan_lines(
         for job in skipped:
             yield f"  {palette.idle} {job.id}"
         yield ""
-    at_once = f", up to {plan.workers} at a time" if plan.workers > 1 else ", one at a time"
-    yield f"Would execute, in this order{at_once}:"
+    if plan.workers > 1:
+        yield f"Would execute, up to {plan.workers} at a time, about in this order:"
+    else:
+        yield "Would execute, in this order, one at a time:"
     left_out = {job.id for job in skipped}
     number = 0
     for job in starting_order(plan, durations_s):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.render.command import Invocation
-from executioner.render.text import Palette, duration, local_time, log_path, safe
+from executioner.render.text import Palette, duration, local_time, log_path, quoted, safe
 from executioner.verdict import ON_REQUEST, JobOutcome
 
 #: More entries than this are grouped, after the first few.
@@ -94,7 +94,7 @@ def _troubled(
         lines.append(f"  - {_title(outcome, width)}")
         lines.append(f"      Reason: {safe(outcome.reason)}")
         if outcome.log_path is not None:
-            lines.append(f"      Log: {safe(log_path(outcome.log_path, cwd))}")
+            lines.append(f"      Log: {quoted(log_path(outcome.log_path, cwd))}")
     rest = outcomes[len(shown) :]
     if rest:
         kinds: dict[str, int] = {}

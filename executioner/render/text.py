@@ -80,7 +80,7 @@ def duration(seconds: float) -> str:
 
 def limit(seconds: float) -> str:
     """A time limit: as ``duration``, but one of less than a second is not shown as none."""
-    return duration(seconds) if seconds >= 1 else f"{seconds:g} s"
+    return duration(seconds) if seconds >= 1 else f"{round(seconds, 3):g} s"
 
 
 def local_time(at: float) -> str:
@@ -118,6 +118,8 @@ def shown_path(path: str, cwd: str) -> str:
     """An absolute path as seen from ``cwd``: relative where it lies below it, else whole."""
     if path == cwd:
         return "."
+    if cwd == "/":  # everything lies below it: that tells nobody anything
+        return path
     prefix = cwd if cwd.endswith("/") else cwd + "/"
     return path[len(prefix) :] if path.startswith(prefix) else path
 

@@ -112,7 +112,7 @@ def test_everything_skipped() -> None:
 def test_workers_are_told() -> None:
     """Of a parallel run the preview tells how many jobs run at a time."""
     text = lines(plan([job("a"), job("b")], Preferences(workers=3)))
-    assert text[2] == "Would execute, in this order, up to 3 at a time:"
+    assert text[2] == "Would execute, up to 3 at a time, about in this order:"
 
 
 def test_known_durations_decide_the_parallel_order() -> None:

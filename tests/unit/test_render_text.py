@@ -77,11 +77,11 @@ def test_a_quoted_word_with_control_characters_is_harmless_and_exact(word: str) 
 
 
 def test_paths_below_the_current_folder_are_relative() -> None:
-    """Below the current folder a path is relative; beside it, it is whole; itself it is ``.``."""
+    """Below the current folder a path is relative; beside it, it is whole, as below ``/``; itself it is ``.``."""
     assert shown_path("/w/a/b", "/w") == "a/b"
     assert shown_path("/w", "/w") == "."
     assert shown_path("/work/a", "/w") == "/work/a"
-    assert shown_path("/a", "/") == "a"
+    assert shown_path("/a", "/") == "/a"
 
 
 def test_log_paths_begin_with_a_dot() -> None:
