@@ -15,7 +15,7 @@ from executioner import joblog
 from executioner.checks import CheckRunner
 from executioner.ending import Ending
 from executioner.errors import ExecutionerError
-from executioner.family import Family
+from executioner.family import Family, Solitude
 from executioner.model import Attempt, Job, JobStatus
 from executioner.process import Launcher, signal_name
 
@@ -36,13 +36,15 @@ class Conditions(NamedTuple):
 class Progress:
     """What a job's earlier attempts leave to the later ones."""
 
-    __slots__ = ("attempts", "ended_mono", "log_path", "started_mono")
+    __slots__ = ("attempts", "cpu_percent", "ended_mono", "log_path", "memory_mb", "started_mono")
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
         self.started_mono: float | None = None  # the first start
         self.ended_mono = 0.0  # the last end
         self.log_path: str | None = None
+        self.memory_mb: float | None = None  # of the last attempt, as cpu_percent
+        self.cpu_percent: float | None = None
 
 
 class Phase(Enum):
@@ -89,7 +91,7 @@ class Running:
         self.peak_kib = self.own_peak_kib = 0
         self.started_at = self.started_mono = 0.0
         self.deadline = self.announce_at = float("inf")
-        self.alone_since: float | None = None
+        self.alone_since: Solitude | None = None
         self.ending: Ending | None = None
 
     def wake_at(self) -> float:
@@ -119,7 +121,11 @@ def _resident_peak_kib() -> int:
 
 
 class CannotStartError(Exception):
-    """An attempt's process could not be started; the text says why."""
+    """An attempt's process could not be started; the text says why, ``errno`` in the system's terms."""
+
+    def __init__(self, why: str, errno: int | None = None) -> None:
+        super().__init__(why)
+        self.errno = errno
 
 
 class Starter:
@@ -189,7 +195,8 @@ class Starter:
                 checks = job.pre_checks if phase is Phase.PRE_CHECKS else job.post_checks
                 running.pid, running.check_fd = self._checks.start(checks, running.environment, running.frame.fd)
         except OSError as exc:
-            raise CannotStartError(f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror) from exc
+            why = f"{exc.strerror}: {exc.filename}" if exc.filename else str(exc.strerror)
+            raise CannotStartError(why, exc.errno) from exc
 
     def _spawn(self, running: Running) -> int:
         words, fd = self._conditions.words, running.frame.fd
@@ -203,7 +210,7 @@ class Starter:
             return self._launcher.spawn_words(program, running.environment, fd)
         except OSError as exc:
             # the word as written: what was filled in may be a secret
-            raise CannotStartError(f"{exc.strerror}: {running.job.command.split()[0]}") from exc
+            raise CannotStartError(f"{exc.strerror}: {running.job.command.split()[0]}", exc.errno) from exc
 
     def verdict(self, running: Running, exit_code: int) -> str | None:
         """What the end of a phase of checks means: None if all hold."""

@@ -89,7 +89,8 @@ def plugin_checks(plugin: Plugin) -> frozenset[str] | str:
         try:
             report = "ok\n" + "\n".join(str(name) for name in _load(plugin))
         except BaseException as exc:
-            report = f"cannot be loaded: {_said(exc)}"
+            is_missing = isinstance(exc, FileNotFoundError) and exc.filename == plugin.path
+            report = f'no file "{plugin.path}"' if is_missing else f"cannot be loaded: {_said(exc)}"
         os.write(fd, report.encode("utf-8", "replace")[:_VERDICT_BYTES])
 
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -99,11 +100,11 @@ def plugin_checks(plugin: Plugin) -> frozenset[str] | str:
         os.close(null)
         os.close(write_fd)
     try:
-        with open(read_fd, "rb") as pipe:
-            if not select.select([pipe], [], [], _LOADING_S)[0]:
-                return f"cannot be loaded: it takes longer than {_LOADING_S:.0f} s"
-            report = pipe.read().decode("utf-8", "replace")
-    finally:  # Ctrl-C while it hangs, too
+        if not select.select([read_fd], [], [], _LOADING_S)[0]:
+            return f"cannot be loaded: it takes longer than {_LOADING_S:.0f} s"
+        report = os.read(read_fd, _VERDICT_BYTES + 1).decode("utf-8", "replace")
+    finally:
+        os.close(read_fd)  # Ctrl-C while it hangs, too
         kill_group(pid)
         os.waitpid(pid, 0)
     if report.startswith("ok\n"):

@@ -265,6 +265,7 @@ def _short_help(terminal: Terminal, parser: argparse.ArgumentParser, typed: Invo
 def _failed(exc: BaseException, terminal: Terminal, typed: Invocation) -> int:
     """Print an error; returns its exit code."""
     if isinstance(exc, KeyboardInterrupt):
+        terminal.out.drain(lambda: True)  # whoever stops it does not want the rest
         terminal.err.write("\nInterrupted: nothing was run\n")
         return 130
     if not isinstance(exc, ExecutionerError):

@@ -44,7 +44,6 @@ class JobEnded(NamedTuple):
     exit_code: int | None
     duration_s: float | None
     attempts: Sequence[Attempt]
-    of: int
     memory_mb: float | None
     cpu_percent: float | None
     log_path: str | None

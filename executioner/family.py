@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-#: Starts are stated in clock ticks: that far one may lie before our clock's.
-_CLOCK_SLACK_S = 0.05
+#: Starts are stated in clock ticks, rounded down: that far one may lie before our clock's.
+_TICK_S = 0.01
 _SET_CHILD_SUBREAPER = 36
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -70,18 +70,55 @@ def process_table() -> ProcessTable:
     return found
 
 
+class Solitude(NamedTuple):
+    """The time in which one job alone has run, as seen from its start.
+
+    An orphan of that time is that job's, unless an earlier job left it behind on purpose,
+    or left the daemon that it belongs to.
+    """
+
+    since: float  # in seconds since boot
+    children: frozenset[int]  # ours already then
+
+    @classmethod
+    def begin(cls) -> "Solitude":
+        """Now. The job is not started yet."""
+        return cls(time.clock_gettime(_BOOT_CLOCK), _children())
+
+    def covers(self, process: Process, starts: dict[int, float]) -> bool:
+        """Whether a process without a mark was left to us in that time.
+
+        ``starts``: when each living process was started.
+        """
+        since = self.since - _TICK_S
+        return (
+            process.parent == os.getpid()
+            and process.pid not in self.children
+            and process.created_at >= since
+            and starts.get(process.session, since) >= since  # not of an older session
+        )
+
+
+def _children() -> frozenset[int]:
+    """Our children: leaders of jobs, and orphans that were handed over to us. proc(5)."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            return frozenset(map(int, file.read().split()))
+    except OSError:
+        return frozenset()
+
+
 class Family:
     """The processes of one started job.
 
     Args:
         leader: the pid that was spawned, leading a session of its own.
         mark: the job's own entry of ``EXECUTIONER_TRACE``.
-        alone_since: when the job was started, in seconds since boot, if no other job has run
-            meanwhile: processes that the kernel handed over to us since then are then its
-            own. Else None.
+        alone_since: set if no other job has run since this one was started: the processes
+            that the kernel handed over to us since then are then its own.
     """
 
-    def __init__(self, leader: int, mark: str, alone_since: float | None) -> None:
+    def __init__(self, leader: int, mark: str, alone_since: "Solitude | None") -> None:
         self._leader = leader
         self._mark = mark
         self._alone_since = alone_since
@@ -114,7 +151,8 @@ class Family:
         children: dict[int, list[Process]] = {}
         for process in table:
             children.setdefault(process.parent, []).append(process)
-        members = [process for process in table if self._owns(process)]
+        starts = {process.pid: process.created_at for process in table}
+        members = [process for process in table if self._owns(process, starts)]
         seen = {process.pid for process in members}
         for member in members:  # grows while it is walked
             for child in children.get(member.pid, ()):
@@ -124,7 +162,7 @@ class Family:
         self._known.update((process.pid, process.created_at) for process in members)
         return members
 
-    def _owns(self, process: Process) -> bool:
+    def _owns(self, process: Process, starts: dict[int, float]) -> bool:
         if process.pid == self._leader and self.reaped:
             return False  # a stranger with its pid
         if self._leader in (process.group, process.session):
@@ -133,16 +171,7 @@ class Family:
             return True
         if process.trace is not None:
             return self._mark in process.trace.split()
-        return (
-            self._alone_since is not None
-            and process.parent == os.getpid()
-            and process.created_at >= self._alone_since - _CLOCK_SLACK_S
-        )
-
-
-def seconds_since_boot() -> float:
-    """The clock of ``Process.created_at``."""
-    return time.clock_gettime(_BOOT_CLOCK)
+        return self._alone_since is not None and self._alone_since.covers(process, starts)
 
 
 def kill_group(leader: int) -> None:

@@ -1,12 +1,10 @@
-"""Dependencies as a graph of positions: order, cycles, longest remaining path.
+"""Dependencies as a graph of positions: cycles, longest remaining path.
 
 Jobs are known by their position in the config. Nothing here recurses, so a chain of
-100,000 jobs is fine; all functions are linear in jobs and dependencies, but for the
-logarithm of a heap in ``topological_order``.
+100,000 jobs is fine; all functions are linear in jobs and dependencies.
 """
 
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from executioner.model import Job
@@ -36,27 +34,6 @@ def dependents(dependencies: Sequence[Sequence[int]]) -> list[list[int]]:
         for other in needed:
             found[other].append(at)
     return found
-
-
-def topological_order(graph: Graph) -> list[int]:
-    """All positions, each after its dependencies, otherwise in config order.
-
-    Raises ValueError if there is a cycle.
-    """
-    waiting = [len(needed) for needed in graph.dependencies]
-    ready = [at for at, count in enumerate(waiting) if not count]
-    heapify(ready)
-    order: list[int] = []
-    while ready:
-        at = heappop(ready)
-        order.append(at)
-        for other in graph.dependents[at]:
-            waiting[other] -= 1
-            if not waiting[other]:
-                heappush(ready, other)
-    if len(order) != len(waiting):
-        raise ValueError("the dependencies have a cycle")
-    return order
 
 
 def remaining_path(graph: Graph, weights: Sequence[float]) -> list[float]:

@@ -24,8 +24,8 @@ def file_word(name: str) -> str:
     return word[:64].decode("ascii")
 
 
-def create(folder: str, stem: str, suffix: str = ".log") -> tuple[int, str]:
-    """Create ``stem + suffix`` in a folder, 0600; returns the descriptor and the path.
+def create(folder: str, stem: str) -> tuple[int, str]:
+    """Create ``STEM.log`` in a folder, 0600; returns the descriptor and the path.
 
     A name that is taken is left alone, whatever it is, and the new file is told from it
     by a number. A folder that is gone is made again.
@@ -36,7 +36,7 @@ def create(folder: str, stem: str, suffix: str = ".log") -> tuple[int, str]:
     made = False
     number = 1
     while True:
-        path = f"{folder}/{stem}{f'-{number}' if number > 1 else ''}{suffix}"
+        path = f"{folder}/{stem}{f'-{number}' if number > 1 else ''}.log"
         try:
             fd = os.open(path, _CREATE, 0o600)
         except FileExistsError:
@@ -109,12 +109,6 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
     with contextlib.suppress(OSError):
         os.close(frame.fd)
     return Section(frame.start if intact else 0, size, intact)
-
-
-def note(frame: Frame, line: str) -> None:
-    """Add a line of the runner's own to the attempt's output. Never fails."""
-    with contextlib.suppress(OSError):
-        os.write(frame.fd, f"{line}\n".encode("utf-8", "replace"))
 
 
 class _Stamp:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from executioner import joblog
 from executioner.events import AttemptFailed, Event, JobEnded, JobsSkipped, RunInterrupted, Warned
 from executioner.model import FAILURES, JobStatus
+from executioner.render.error import warning_text
 from executioner.render.progress import event_line, interrupted_line, output_lines
 from executioner.render.text import Palette, clock_time, local_time, safe
 from executioner.terminal import Stream
@@ -127,7 +128,8 @@ class Reporter:
     def _say(self, event: RunInterrupted | Warned) -> None:
         if isinstance(event, Warned):
             self._log.write(event.at, f"Warning: {safe(event.text)}")
-            self._err.write(f"{self._err.palette.paint('33', 'Warning:')} {safe(event.text)}\n")
+            if self._out is not None:  # --quiet has them in the log alone
+                self._err.write(warning_text(event.text, self._err.palette))
             return
         line = interrupted_line(event)
         self._log.write(event.at, f"{line} [{event.cause}]")

@@ -135,7 +135,8 @@ def fork_checks(work: Callable[[int], None], environment: Mapping[bytes, bytes],
         os.dup2(log_fd, 2)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        os.dup2(keep_fd, 3)
+        os.dup2(keep_fd, 3, inheritable=False)  # what a check starts must not hold it open
+        os.set_inheritable(3, False)  # dup2 does nothing where it is 3 already
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, *_RESET):

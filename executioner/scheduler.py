@@ -38,7 +38,7 @@ from executioner.events import (
     RunInterrupted,
     Warned,
 )
-from executioner.family import ProcessTable, adopt_orphans, kill_group, process_table, seconds_since_boot
+from executioner.family import ProcessTable, Solitude, adopt_orphans, kill_group, process_table
 from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
 from executioner.render.text import duration, limit, storable
@@ -191,7 +191,7 @@ class Scheduler:
             return
         now = monotonic()
         until = self._wakes[0][0] if self._wakes else _NEVER
-        if self._waiting:
+        if self._waiting and not busy and self._free_workers() > 0:
             until = min(until, self._waiting[0][0])
         if busy or self._unsaid:
             until = min(until, now + _IDLE_S)
@@ -207,7 +207,7 @@ class Scheduler:
         if self._busy_since is not None:
             return
         now = monotonic() if self._waiting else 0.0
-        while len(self._running) + len(self._starting) < self._workers:
+        while self._free_workers() > 0:
             if self._waiting and self._waiting[0][0] <= now:
                 _, position = heappop(self._waiting)
             else:
@@ -217,6 +217,9 @@ class Scheduler:
                 position = taken
             if not self._prepare(position):
                 return
+
+    def _free_workers(self) -> int:
+        return self._workers - len(self._running) - len(self._starting)
 
     def _prepare(self, position: int) -> bool:
         """Open a job's log and announce its start; False where that has to wait."""
@@ -255,9 +258,19 @@ class Scheduler:
             try:
                 self._starter.start(running, self._progress[running.position])
             except CannotStartError as exc:
-                self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
+                if exc.errno in _EXHAUSTED and self._running:
+                    self._start_later(running, exc)
+                else:
+                    self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
             else:
                 self._watch(running)
+
+    def _start_later(self, running: Running, exc: CannotStartError) -> None:
+        """There are too many processes just now: the attempt is made again when there are fewer."""
+        joblog.end(running.frame, f"not started: {exc}", 0.0)
+        self._workers = len(self._running)
+        self._say(Warned(time(), f"{exc}: going on with {self._workers} at a time"))
+        heappush(self._waiting, (monotonic() + 1.0, running.position))
 
     def _watch(self, running: Running) -> None:
         self._running[running.pid] = running
@@ -276,14 +289,14 @@ class Scheduler:
             self._lonely.alone_since = None
             self._lonely = None
         if not self._running:
-            running.alone_since = seconds_since_boot()
+            running.alone_since = Solitude.begin()
             self._lonely = running
 
     # --- what ended -----------------------------------------------------------------------
 
     def _reap(self) -> None:
         """Take in every child that ended."""
-        while self._running:
+        while True:
             try:
                 # any child: the process is ours alone, and whatever else turns up is an
                 # orphan that the kernel handed over to us and that nobody else will bury
@@ -361,10 +374,11 @@ class Scheduler:
         progress = self._progress[running.position]
         progress.attempts.append(closed)
         progress.ended_mono = monotonic()
+        progress.memory_mb = running.memory_mb()
+        progress.cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
         if retry_it and status in FAILURES and self._retry(running, progress, exit_code if by_code else None):
             return
-        cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
-        self._conclude(running.position, status, reason, exit_code, running.memory_mb(), cpu_percent)
+        self._conclude(running.position, status, reason, exit_code)
 
     def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> bool:
         """Plan the next attempt, if there is to be one."""
@@ -394,8 +408,6 @@ class Scheduler:
         status: JobStatus,
         reason: str | None,
         exit_code: int | None,
-        memory_mb: float | None = None,
-        cpu_percent: float | None = None,
     ) -> None:
         """Give a job its final status, and its dependents what follows from it."""
         job = self._jobs[position]
@@ -410,9 +422,8 @@ class Scheduler:
                 exit_code=exit_code,
                 duration_s=None if started is None else progress.ended_mono - started,
                 attempts=tuple(progress.attempts),
-                of=job.retry.max_retries + 1,
-                memory_mb=memory_mb,
-                cpu_percent=cpu_percent,
+                memory_mb=progress.memory_mb,
+                cpu_percent=progress.cpu_percent,
                 log_path=progress.log_path,
             )
         )
@@ -432,7 +443,12 @@ class Scheduler:
         self._stopped = True
         self._skip(self._agenda.drop_rest(), reason)
         for position, last in self._give_back(reason):
-            self._conclude(position, last.status, f"{last.reason} (not retried: {reason})", last.exit_code)
+            if self._cause is None:
+                why = f"{last.reason} (not retried: {reason})"
+                self._conclude(position, last.status, why, last.exit_code)
+            else:
+                why = f"Interrupted before attempt {last.number + 1}: {last.reason}"
+                self._conclude(position, JobStatus.INTERRUPTED, why, last.exit_code)
 
     def _give_back(self, reason: str) -> list[tuple[int, Attempt]]:
         """Take back what was to start, for the first time or again.
@@ -443,7 +459,7 @@ class Scheduler:
         positions = [position for _, position in self._waiting]
         self._waiting = []
         starting, self._starting = self._starting, []
-        for running in starting:  # chosen in a turn whose commit did not succeed
+        for running in starting:  # chosen, but not yet committed
             joblog.end(running.frame, f"not started: {reason}", 0.0)
             if self._progress[running.position].attempts:
                 positions.append(running.position)
@@ -510,7 +526,7 @@ class Scheduler:
         key = "Ctrl-C" if number == signal.SIGINT else name
         self._say(RunInterrupted(time(), self._cause or name, len(self._running), grace_s, key))
         if not again:
-            self._drop_everything()
+            self._stop("run interrupted")
         for running in self._running.values():
             if running.ending is None:
                 elapsed = duration(now - running.started_mono)
@@ -518,13 +534,6 @@ class Scheduler:
             if at_once and running.ending is not None:
                 running.ending.hurry(now)
             self._wake_for(running)
-
-    def _drop_everything(self) -> None:
-        """Nothing more will be started: skip what did not run, close what waits for a retry."""
-        self._skip(self._agenda.drop_rest(), "run interrupted")
-        for position, last in self._give_back("run interrupted"):
-            reason = f"Interrupted before attempt {last.number + 1}: {last.reason}"
-            self._conclude(position, JobStatus.INTERRUPTED, reason, last.exit_code)
 
 
 def _truncated(job_id: str, path: str) -> str:

@@ -14,6 +14,14 @@ from types import FrameType
 
 _NEVER = float("inf")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_NOHUP = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what callers ignore on purpose
+
+
+def _heard() -> set[signal.Signals]:
+    """The signals that end a run. TERM always does: without it the runner could only be killed."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # jobs get it too
+    return {number for number in _ENDING if number not in _NOHUP or signal.getsignal(number) is not signal.SIG_IGN}
 
 
 class SignalQueue:
@@ -26,7 +34,7 @@ class SignalQueue:
 
     def __init__(self) -> None:
         self._alarm_at = _NEVER
-        self._watched = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+        self._watched = _heard()
         self._watched |= {signal.SIGCHLD, signal.SIGALRM}
         signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
 
@@ -55,7 +63,7 @@ class WakeUpSignalQueue(SignalQueue):
     """The same by handlers and a wake-up descriptor, for systems without sigtimedwait(2)."""
 
     def __init__(self) -> None:
-        watched = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+        watched = _heard()
         self._pending: list[int] = []
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)

@@ -74,7 +74,7 @@ class Stream:
         self.palette = palette
         self.is_terminal = is_terminal
         self.failure: OSError | None = None
-        self._pending = b""
+        self._pending = bytearray()
         self._writer: int | None = None  # opened at the first write
 
     @classmethod
@@ -106,17 +106,20 @@ class Stream:
                     return True
                 # through a descriptor that may block, no more than what surely fits
                 size = 1 << 16 if self._writer != self.fd else 512
-                self._pending = self._pending[os.write(self._writer, self._pending[:size]) :]
+                del self._pending[: os.write(self._writer, self._pending[:size])]
         except BlockingIOError:
             return True
         except OSError as exc:
             self.failure = exc
-            self._pending = b""
+            self._pending.clear()
         return False
 
     def drain(self, give_up: Callable[[], bool] = lambda: False) -> None:
-        """Wait until the reader took everything, or until ``give_up`` says so."""
-        while self.push() and not give_up():
+        """Wait until the reader took everything, or until ``give_up`` says so; then the rest is dropped."""
+        while self.push():
+            if give_up():
+                self._pending.clear()
+                return
             _takes(self.fd, 0.1)
 
 

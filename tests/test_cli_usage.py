@@ -269,7 +269,7 @@ def test_a_printed_config_runs_as_it_is(program: Program, flag: str) -> None:
     assert (printed.code, printed.err) == (0, "")
     jobs = [job["id"] for job in json.loads(printed.out)["jobs"]]
     (program.folder / "new.json").write_text(printed.out)
-    name = json.loads(printed.out)["application_name"]
+    name = json.loads(printed.out).get("application_name", "new")
     assert program("-c", "new.json", "--validate") == (
         0,
         f"✓ new.json: {name}, {len(jobs)} jobs, no problems\n",

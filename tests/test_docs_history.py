@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from harness import ROOT, Program, ended
-from test_history_tools import gate, pid_in
+from history_tools import gate, pid_in
 
 DOCUMENT = (ROOT / "docs/history.md").read_text(encoding="utf-8")
 SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")

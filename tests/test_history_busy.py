@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import Program, ended, wait_until
-from test_history_tools import gate, lock_path, pid_in, region, wait_for_end
+from history_tools import gate, lock_path, pid_in, region, wait_for_end
 
 
 @contextlib.contextmanager

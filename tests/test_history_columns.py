@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness import Program, Result, ended, wait_until
-from test_history_tools import UTC_TEXT, gate, pid_in, sql
+from history_tools import UTC_TEXT, gate, pid_in, sql
 
 import executioner
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Program, Result, ended
-from test_history_tools import gate, integrity, names, pid_in
+from history_tools import gate, integrity, names, pid_in
 
 
 def break_history(runner: "subprocess.Popen[str]", program: Program) -> None:

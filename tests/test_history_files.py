@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import ROOT, Program, ended, wait_until
-from test_history_tools import gate, integrity, kill, lock_path, names, pid_in, sql
+from history_tools import gate, integrity, kill, lock_path, names, pid_in, sql
 
 
 def bits(path: str | Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import Program, ended, is_running, wait_until
-from test_history_tools import (
+from history_tools import (
     gate,
     integrity,
     is_locked,

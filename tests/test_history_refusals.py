@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import Program, Result
-from test_history_tools import names, sql
+from history_tools import names, sql
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from harness import Program, ended, wait_until
-from test_history_tools import UTC_TEXT, gate, names, peeking, seen, sql
+from history_tools import UTC_TEXT, gate, names, peeking, seen, sql
 
 
 def test_a_run_and_all_its_jobs_are_there_before_the_first_job_starts(program: Program) -> None:

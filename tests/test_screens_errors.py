@@ -48,6 +48,35 @@ def test_broken_json(program: Program) -> None:
     assert everything(program) == before
 
 
+def test_yaml(program: Program) -> None:
+    """A file of another format is told as such, at its first character."""
+    (program.folder / "flow.yaml").write_text("jobs:\n  - id: a\n    command: ls\n")
+    result = program("-c", "flow.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[1] == "  line 1, column 1: this is not JSON: it must begin with {"
+
+
+def test_missing_plugins_folders_and_checks_are_told_together(program: Program) -> None:
+    """What is looked up outside the config is told beside everything else."""
+    (program.folder / "broken.py").write_text("open('x')")  # the plugin is there, a file of its own is not
+    check = {"name": "check_file_exist", "params": {"path": "x"}}
+    program.config(
+        [{"id": "a", "command": ["ls"], "pre_checks": [check]}],
+        working_dir="nope",
+        dependency_plugins=["nope.py", "broken.py"],
+    )
+    result = program("-c", "flow.json")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.splitlines()[:6] == [
+        "Error: 5 problems in the config (flow.json)",
+        f'  working_dir: no folder "{program.folder}/nope"',
+        f'  dependency_plugins[0]: no file "{program.folder}/nope.py"',
+        "  dependency_plugins[1]: cannot be loaded: FileNotFoundError: [Errno 2] No such file or directory: 'x'",
+        "  jobs[0].command: expected a string, got a list",
+        '  jobs[0].pre_checks[0].name: no check "check_file_exist", did you mean "check_file_exists"?',
+    ]
+
+
 def test_the_path_is_shown_as_it_was_typed(program: Program) -> None:
     """The error names the config as the user did, and the command to check again too."""
     (program.folder / "sub").mkdir()

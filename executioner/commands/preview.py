@@ -7,12 +7,12 @@ from sqlite3 import Connection
 from executioner.commands.context import Context
 from executioner.commands.guards import active_warnings
 from executioner.folders import check_can_hold
-from executioner.history.files import Kind, identify, problem
+from executioner.history.files import Kind, check_writable, identify, problem
 from executioner.history.read import durations_s, reading, unfinished_runs
 from executioner.plan import Plan
 from executioner.render.command import Invocation
 from executioner.render.dryrun import plan_lines, plan_object
-from executioner.render.text import safe
+from executioner.render.error import warning_text
 
 _LINES_AT_ONCE = 1000
 
@@ -26,7 +26,7 @@ def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> in
     durations, warnings = _look(plan, history, typed)
     out, err = context.terminal.out, context.terminal.err
     for warning in warnings:
-        err.write(f"{err.palette.paint('33', 'Warning:')} {safe(warning)}\n")
+        err.write(warning_text(warning, err.palette))
     if context.options.json:
         out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
         return 0
@@ -51,6 +51,8 @@ def _look(plan: Plan, history: str, typed: Invocation) -> tuple[dict[str, list[f
         except OSError as exc:
             raise problem(history, exc) from exc
         return {}, []
+
+    check_writable(history)
 
     def look(connection: Connection) -> tuple[dict[str, list[float]], list[str]]:
         unfinished = unfinished_runs(connection, history + ".lock", workflow.config_path)

@@ -23,6 +23,7 @@ from executioner.model import Job, Workflow
 from executioner.plan import Agenda, Plan, make_plan
 from executioner.process import Launcher
 from executioner.render.command import Invocation
+from executioner.render.error import warning_text
 from executioner.render.progress import started_line
 from executioner.render.text import local_time, safe
 from executioner.scheduler import Scheduler
@@ -217,7 +218,7 @@ class _Run:
         for warning in warnings:
             log.write(self._started_at, f"Warning: {safe(warning)}")
             if stream is not None:
-                err.write(f"{err.palette.paint('33', 'Warning:')} {safe(warning)}\n")
+                err.write(warning_text(warning, err.palette))
         if stream is not None:
             stream.write(f"{local_time(self._started_at)[11:]} {line}\n")
 
@@ -238,9 +239,8 @@ class _Run:
             return self._plan
         text = f"the limit of {soft} open files (ulimit -n) allows {most} at a time, not {self._plan.workers}"
         log.write(self._started_at, f"Warning: {text}")
-        err = self._terminal.err
         if not self._context.options.quiet:
-            err.write(f"{err.palette.paint('33', 'Warning:')} {text}\n")
+            self._terminal.err.write(warning_text(text, self._terminal.err.palette))
         return self._plan._replace(workers=most)
 
     def _conditions(self, run_id: int, identity: Mapping[str, bytes]) -> Conditions:

@@ -28,13 +28,22 @@ def load(context: Context) -> Workflow:
         raise _unreadable(name, "its path is not UTF-8, so that no history could name it")
     return parse(
         _content(path, name),
-        path=os.path.normpath(path),
+        path=_plain_path(path),
         shown=name,
         home=os.path.expanduser("~"),
         is_folder=os.path.isdir,
         plugin_checks=plugin_checks,
         steps=[NextStep("To check again:", ("-c", f"./{name}" if name.startswith("-") else name, "--validate"))],
     )
+
+
+def _plain_path(path: str) -> str:
+    """A path without ``.`` and ``..``; where links make that another file, without links."""
+    plain = os.path.normpath(path)
+    try:
+        return plain if os.path.samefile(plain, path) else os.path.realpath(path)
+    except OSError:
+        return os.path.realpath(path)
 
 
 def _content(path: str, name: str) -> bytes:

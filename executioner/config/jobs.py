@@ -4,12 +4,12 @@ Made for 100,000 jobs: one pass, equal retry policies and empty mappings are sha
 the messages' texts are made only where something is wrong.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
-from executioner.config.keys import APPLICATION, JOB
+from executioner.config.keys import APPLICATION, CHECK, JOB
 from executioner.config.objects import is_variable_comment, variable_text
-from executioner.config.problems import BROKEN, Problems, child, is_comment, mismatch, quoted
+from executioner.config.problems import BROKEN, Problems, child, is_comment, mismatch, one_edit_away, quoted
 from executioner.environ import filled, find_circle
 from executioner.errors import UsageError
 from executioner.graph import find_cycles
@@ -37,8 +37,8 @@ _RETRY_KEYS = frozenset(
 _MOST_NAMED = 8
 _NO_VARIABLES: Mapping[str, str] = {}
 
-#: Judges a command that runs without a shell: a message, or None.
-CommandJudge = Callable[[str], str | None]
+#: Judges a command that runs without a shell: messages about what is wrong.
+CommandJudge = Callable[[str], Sequence[str]]
 
 
 class Defaults(NamedTuple):
@@ -48,8 +48,10 @@ class Defaults(NamedTuple):
     retry: RetryPolicy
     working_dir: str
     env: Mapping[str, str]
-    #: The check names of all plugins; None when a plugin is broken, so that its checks are unknown.
-    plugin_checks: frozenset[str] | None
+    #: The check names of the plugins that could be read.
+    plugin_checks: frozenset[str]
+    #: False when a plugin is broken: what checks it adds is not known.
+    are_checks_complete: bool
     #: None where commands are for a shell, which judges them itself.
     judge: CommandJudge | None
 
@@ -110,7 +112,7 @@ def variables(values: object) -> Mapping[str, str]:
 class JobReader:
     """Turns the items of ``jobs`` into records, and collects what is wrong with them."""
 
-    __slots__ = ("_defaults", "_find_folder", "_known_checks", "_policies", "_positions", "_problems")
+    __slots__ = ("_defaults", "_find_folder", "_known_checks", "_policies", "_positions", "_problems", "_typos")
 
     def __init__(self, defaults: Defaults, find_folder: FolderFinder, problems: Problems) -> None:
         self._defaults = defaults
@@ -118,7 +120,9 @@ class JobReader:
         self._problems = problems
         self._positions: dict[str, int] = {}
         self._policies: dict[RetryPolicy, RetryPolicy] = {defaults.retry: defaults.retry}
-        self._known_checks = (*BUILT_IN_CHECKS, *sorted(defaults.plugin_checks or ()))
+        self._known_checks = (*BUILT_IN_CHECKS, *sorted(defaults.plugin_checks))
+        #: Names of checks that nobody knows, and whether they are surely misspelt.
+        self._typos: dict[str, bool] = {}
 
     def read(self, items: list[object]) -> tuple[Job, ...]:
         """All jobs. The list is emptied on the way, which keeps the peak of memory low.
@@ -137,26 +141,29 @@ class JobReader:
             place = f"jobs[{at}]"
             values = JOB.usable(item, place, self._problems)
             self._check_id(values, at)
-            names = self._dependencies(values, place)
+            # What stands beside something wrong is looked at too, so that all is told at once.
+            written = item if isinstance(item, dict) else values
+            names = self._dependencies(written.get("dependencies"), place)
             dependencies.append([positions[name] for name in names])
-            if "id" in values and "command" in values:
-                jobs.append(self._job(values, names, place))
+            jobs.append(self._job(values, written, names, place))
         self._report_cycles(dependencies)
         return tuple(jobs)
 
-    def _job(self, values: dict[str, object], names: tuple[str, ...], place: str) -> Job:
+    def _job(
+        self, values: dict[str, object], written: dict[str, object], names: tuple[str, ...], place: str
+    ) -> Job:
+        """The job of the usable ``values`` of what is ``written``."""
         defaults = self._defaults
-        command = cast("str", values["command"])
-        if defaults.judge is not None:
-            message = defaults.judge(command)
-            if message is not None:
+        command = cast("str", values.get("command", ""))
+        if defaults.judge is not None and command:
+            for message in defaults.judge(command):
                 self._problems.add(f"{place}.command", message)
         working_dir = defaults.working_dir
         if "working_dir" in values:
             working_dir = self._find_folder(cast("str", values["working_dir"]), f"{place}.working_dir")
         has_timeout = "timeout" in values
         return Job(
-            id=cast("str", values["id"]),
+            id=cast("str", values.get("id", "")),
             command=command,
             description=cast("str", values.get("description", "")),
             dependencies=names,
@@ -165,9 +172,11 @@ class JobReader:
             env=self._variables(values["env_variables"], place) if "env_variables" in values else _NO_VARIABLES,
             working_dir=working_dir,
             retry=defaults.retry if _RETRY_KEYS.isdisjoint(values) else self._policy(values),
-            pre_checks=self._checks(values["pre_checks"], f"{place}.pre_checks") if "pre_checks" in values else (),
-            post_checks=self._checks(values["post_checks"], f"{place}.post_checks")
-            if "post_checks" in values
+            pre_checks=self._checks(written["pre_checks"], f"{place}.pre_checks")
+            if "pre_checks" in written
+            else (),
+            post_checks=self._checks(written["post_checks"], f"{place}.post_checks")
+            if "post_checks" in written
             else (),
         )
 
@@ -177,21 +186,22 @@ class JobReader:
             first = self._positions[name]
             self._problems.add(f"jobs[{at}].id", f"{quoted(name)} is already the id of jobs[{first}]")
 
-    def _dependencies(self, values: dict[str, object], place: str) -> tuple[str, ...]:
-        """The known dependencies, each once; unknown ones are problems."""
-        names = values.get("dependencies")
-        if not names:
+    def _dependencies(self, items: object, place: str) -> tuple[str, ...]:
+        """The known dependencies, each once; unknown ones are problems, items that are no names have been."""
+        if not items or not isinstance(items, list):
             return ()
-        names = cast("list[str]", names)
         positions = self._positions
-        if any(name not in positions for name in names):
-            for at, name in enumerate(names):
-                if name not in positions:
-                    self._problems.add_misspelt(
-                        f"{place}.dependencies[{at}]", f"no job {quoted(name)}", name, positions
-                    )
-            names = [name for name in names if name in positions]
-        return tuple(dict.fromkeys(names))
+        names: dict[str, None] = {}
+        for at, name in enumerate(items):
+            if not isinstance(name, str) or not name.strip():
+                continue
+            if name in positions:
+                names[name] = None
+            else:
+                self._problems.add_misspelt(
+                    f"{place}.dependencies[{at}]", f"no job {quoted(name)}", name, positions
+                )
+        return tuple(names)
 
     def _policy(self, values: dict[str, object]) -> RetryPolicy:
         policy = _retry(values, self._defaults.retry)
@@ -204,19 +214,34 @@ class JobReader:
         return found
 
     def _checks(self, items: object, place: str) -> tuple[Check, ...]:
-        return tuple(
-            self._check(item, f"{place}[{at}]") for at, item in enumerate(cast("list[dict[str, object]]", items))
-        )
+        if not isinstance(items, list):
+            return ()
+        return tuple(self._check(item, f"{place}[{at}]") for at, item in enumerate(items))
 
-    def _check(self, item: dict[str, object], place: str) -> Check:
-        name = cast("str", item["name"])
-        written = cast("dict[str, object]", item.get("params", {}))
+    def _check(self, item: object, place: str) -> Check:
+        """A check. What is wrong with its form has been reported, the rest is judged nevertheless."""
+        values = CHECK.parts(item)
+        name = cast("str", values.get("name", ""))
+        written = cast("dict[str, object]", values.get("params", {}))
         params = {key: value for key, value in written.items() if not is_comment(key)}
         if name in BUILT_IN_CHECKS:
-            self._check_params(name, params, f"{place}.params")
-        elif self._defaults.plugin_checks is not None and name not in self._defaults.plugin_checks:
+            # Where params is missing and something is wrong, that may be its misspelt key.
+            if values is item or "params" in values:
+                self._check_params(name, params, f"{place}.params")
+        elif name and name not in self._defaults.plugin_checks and self._is_unknown(name):
             self._problems.add_misspelt(f"{place}.name", f"no check {quoted(name)}", name, self._known_checks)
         return Check(name, params)
+
+    def _is_unknown(self, name: str) -> bool:
+        """Whether a check that nobody is known to add is wrong.
+
+        A broken plugin might add it, but hardly one whose name is a typing error.
+        """
+        if self._defaults.are_checks_complete:
+            return True
+        if name not in self._typos:
+            self._typos[name] = one_edit_away(name, self._known_checks) is not None
+        return self._typos[name]
 
     def _check_params(self, name: str, params: dict[str, object], place: str) -> None:
         """A built-in check takes one parameter, a path."""
@@ -227,12 +252,19 @@ class JobReader:
             if key != wanted:
                 self._problems.add_misspelt(child(place, key), f"unknown parameter of {name}", key, (wanted,))
             elif value is not BROKEN and (not isinstance(value, str) or not value.strip()):
-                self._problems.add(child(place, key), mismatch("a path", value))
+                self._problems.add(
+                    child(place, key), mismatch("a path" if isinstance(value, str) else "a string", value)
+                )
 
     def _report_cycles(self, dependencies: list[list[int]]) -> None:
         cycles = find_cycles(dependencies)
         if not cycles:
             return
+        # A job that waits for itself would hide a longer cycle that it is in, or be hidden by it.
+        own = [[at] for at, needed in enumerate(dependencies) if at in needed]
+        if own:
+            others = [[other for other in needed if other != at] for at, needed in enumerate(dependencies)]
+            cycles = sorted([*own, *find_cycles(others)])
         names = {at: name for name, at in self._positions.items()}
         for cycle in cycles:
             self._problems.add("jobs", f"dependency cycle: {_arrows([names[at] for at in cycle])}")

@@ -14,6 +14,7 @@ from executioner.environ import MOST_BYTES, NAME_CHARS
 #: The most seconds of any duration: 31 years; more would overflow clocks and waits.
 MOST_SECONDS = 1_000_000_000
 
+_NO_MAIL = "This version checks the value, but does not send mail yet."
 _ID_CHARS = NAME_CHARS | frozenset(".-")
 _ID_RULE = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
 _ADDRESS = r"[^\s@,\u0000-\u001f\u007f]+@[^\s@,\u0000-\u001f\u007f]+"
@@ -22,7 +23,7 @@ _ADDRESS = r"[^\s@,\u0000-\u001f\u007f]+@[^\s@,\u0000-\u001f\u007f]+"
 def _id_fault(text: str) -> str | None:
     if len(text) <= 128 and text[0] not in ".-" and _ID_CHARS.issuperset(text):
         return None
-    return mismatch("up to 128 letters, digits, _, - and . (no - or . first)", text)
+    return mismatch("up to 128 letters a-z A-Z, digits, _, - and . (no - or . first)", text)
 
 
 def _path_fault(text: str) -> str | None:
@@ -53,7 +54,8 @@ def _addresses_fault(text: str) -> str | None:
 
 
 def _seconds(expected: str, *, over: bool = False, null: bool = False) -> Number:
-    return Number(expected, 0, MOST_SECONDS, over=over, null=null)
+    in_range = f"a number {'above' if over else 'of at least'} 0, at most {MOST_SECONDS:,}"
+    return Number(expected, 0, MOST_SECONDS, over=over, null=null, in_range=in_range)
 
 
 TEXT = Text()
@@ -63,7 +65,9 @@ DELAY_S = _seconds("a number of at least 0")
 POSITIVE_S = _seconds("a positive number", over=True)
 LIMIT_S = _seconds("a positive number", over=True, null=True)
 RETRIES = Number("an integer from 0 to 1,000,000", 0, 1_000_000, whole=True)
-BACKOFF = Number("a number of at least 0", 0, 1_000_000_000)
+BACKOFF = Number(
+    "a number of at least 0", 0, 1_000_000_000, in_range="a number of at least 0, at most 1,000,000,000"
+)
 JITTER = Number("a number from 0 to 1", 0, 1)
 EXIT_CODES = ListOf(
     "a list of exit codes",
@@ -104,10 +108,12 @@ PLUGIN = ObjectOf(
     ),
 )
 
+PLUGIN_ENTRY = Either("a path, or an object with name and path", PATH, PLUGIN)
+
 JOB = ObjectOf(
     "a job such as {...}",
     (
-        Key("id", JOB_ID, "The job's name: letters, digits, `_`, `.`, `-`; at most 128.", required=True),
+        Key("id", JOB_ID, "The job's name: letters a-z A-Z, digits, `_`, `.`, `-`; at most 128.", required=True),
         Key("command", COMMAND, "The command, for `/bin/sh`; at most 131,071 bytes.", required=True),
         Key("description", AnyText(), "What it does, for people.", ""),
         Key("dependencies", ListOf("a list of job ids", TEXT), "Ids of the jobs that must succeed first.", []),
@@ -198,7 +204,7 @@ APPLICATION = ObjectOf(
         Key(
             "max_workers",
             Number("an integer from 1 to 100,000", 1, 100_000, whole=True),
-            "The most jobs at a time, with `parallel`.",
+            "The most jobs at a time. Has no effect without `parallel: true` or `--parallel`.",
             default_words="number of CPUs",
         ),
         Key(
@@ -228,7 +234,7 @@ APPLICATION = ObjectOf(
             Either(
                 'true, false, "default" or a list of names',
                 Flag(),
-                OneOf("default"),
+                OneOf("default", expected='true, false, "default" or a list of names'),
                 ListOf(
                     "a list of names",
                     Text(
@@ -250,7 +256,7 @@ APPLICATION = ObjectOf(
         ),
         Key(
             "dependency_plugins",
-            ListOf("a list of plugins", Either("a path, or an object with name and path", PATH, PLUGIN)),
+            ListOf("a list of plugins", PLUGIN_ENTRY),
             "Python files that add checks.",
             [],
         ),
@@ -265,24 +271,24 @@ APPLICATION = ObjectOf(
                 ),
                 ListOf("a list of e-mail addresses", ADDRESS),
             ),
-            "Who is told about the end of a run; several with commas or as a list.",
+            f"Who is told about the end of a run; several with commas or as a list. {_NO_MAIL}",
             [],
         ),
-        Key("email_on_success", Flag(), "Tell about runs that succeeded.", False),
-        Key("email_on_failure", Flag(), "Tell about runs that did not.", True),
-        Key("smtp_server", TEXT, "The mail server.", default_words="none"),
+        Key("email_on_success", Flag(), f"Tell about runs that succeeded. {_NO_MAIL}", False),
+        Key("email_on_failure", Flag(), f"Tell about runs that did not. {_NO_MAIL}", True),
+        Key("smtp_server", TEXT, f"The mail server. {_NO_MAIL}", default_words="none"),
         Key(
             "smtp_port",
             Number("a port from 1 to 65,535", 1, 65_535, whole=True),
-            "Its port.",
+            f"Its port. {_NO_MAIL}",
             default_words="by `smtp_tls`",
         ),
-        Key("smtp_user", TEXT, "The user name for it.", default_words="none"),
-        Key("smtp_password", AnyText(), "The password for it.", default_words="none"),
+        Key("smtp_user", TEXT, f"The user name for it. {_NO_MAIL}", default_words="none"),
+        Key("smtp_password", AnyText(), f"The password for it. {_NO_MAIL}", default_words="none"),
         Key(
             "smtp_tls",
             OneOf("starttls", "ssl", "none"),
-            "How the connection to it is encrypted.",
+            f"How the connection to it is encrypted. {_NO_MAIL}",
             "starttls",
         ),
         Key(
@@ -304,11 +310,6 @@ APPLICATION = ObjectOf(
         ),
     ),
 )
-
-
-def default_of(kind: ObjectOf, name: str) -> object:
-    """The default of a key that has one."""
-    return kind.keys[name].default
 
 
 def json_schema() -> dict[str, object]:

@@ -79,9 +79,14 @@ class ObjectOf(Kind):
 
     def usable(self, value: object, place: str, problems: Problems) -> dict[str, object]:
         """The parts of ``value`` that can be worked with; what is wrong is reported."""
-        if self.problem(value) is not None:
+        parts = self.parts(value)
+        if parts is not value:
             self.report(value, place, problems)
-        elif isinstance(value, dict):
+        return parts
+
+    def parts(self, value: object) -> dict[str, object]:
+        """``value`` itself if nothing is wrong with it, else the keys of it that are fine."""
+        if isinstance(value, dict) and self.problem(value) is None:
             return value
         items = value.items() if isinstance(value, dict) else ()
         return {
@@ -181,7 +186,7 @@ def variable_problem(name: str, value: object) -> str | None:
     if is_variable_comment(name):
         return None
     if not name or name[0].isdigit() or not NAME_CHARS.issuperset(name):
-        return "not a name for an environment variable (letters, digits and _, no digit first)"
+        return "not a name for an environment variable (letters a-z A-Z, digits and _, no digit first)"
     if name.startswith("EXECUTIONER_"):
         return "names that begin with EXECUTIONER_ are reserved"
     if not isinstance(value, (str, int, float)):

@@ -19,8 +19,8 @@ from executioner.config.jobs import (
     report_circle,
     variables,
 )
-from executioner.config.keys import APPLICATION, split_addresses
-from executioner.config.problems import Problems, quoted
+from executioner.config.keys import APPLICATION, PLUGIN_ENTRY, split_addresses
+from executioner.config.problems import MOST_OF_PATH, Problems, printable, quoted
 from executioner.config.text import read
 from executioner.errors import ConfigError, Problem
 from executioner.model import NextStep, Notification, Plugin, Workflow
@@ -82,26 +82,31 @@ class _Reader:
         """Everything that the config says; meaningless if problems were added."""
         values = APPLICATION.usable(written, "", self._problems)
         working_dir = self._application_folder(values)
+        # What is relative to a folder that is not known cannot be looked for.
+        is_start_known = "working_dir" in values or "working_dir" not in written
         env = variables(values.get("env_variables"))
         is_sound = report_circle(env, {}, "env_variables", self._problems)
-        plugins = self._plugins(values)
-        whitelist = self._whitelist(values)
+        plugins = self._plugins(written)
+        known_checks, are_checks_complete = self._plugin_checks(plugins, plugin_checks)
+        if "dependency_plugins" in written and "dependency_plugins" not in values:
+            are_checks_complete = False
+        whitelist = self._whitelist(values, written)
         allow_shell = values.get("allow_shell", True) is not False
         defaults = Defaults(
             timeout_s=_seconds(values.get("default_timeout", APPLICATION.keys["default_timeout"].default)),
             retry=default_retry(values),
             working_dir=working_dir,
             env=env if is_sound else {},
-            plugin_checks=self._plugin_checks(plugins, plugin_checks),
+            plugin_checks=known_checks,
+            are_checks_complete=are_checks_complete,
             judge=None if allow_shell else _judge(whitelist),
         )
         log_dir = self._absolute(cast("str", values.get("log_dir", "logs")), working_dir)
         history = cast("str | None", values.get("history_db"))
         inherit = values.get("inherit_shell_env", True)
         name = self._name(values)
-        jobs = JobReader(defaults, self._job_folder_finder(working_dir), self._problems).read(
-            cast("list[object]", values.get("jobs", []))
-        )
+        find_folder = self._job_folder_finder(working_dir, is_start_known=is_start_known)
+        jobs = JobReader(defaults, find_folder, self._problems).read(cast("list[object]", values.get("jobs", [])))
         return Workflow(
             name=name,
             config_path=self._path,
@@ -146,9 +151,11 @@ class _Reader:
             self._missing = folder
         return folder
 
-    def _job_folder_finder(self, start: str) -> Callable[[str, str], str]:
+    def _job_folder_finder(self, start: str, *, is_start_known: bool) -> Callable[[str, str], str]:
         def find(path: str, place: str) -> str:
             folder = self._absolute(path, start)
+            if not is_start_known and not path.startswith(("/", "~")):
+                return folder
             if self._missing is None or not f"{folder}/".startswith(f"{self._missing}/"):
                 self._check_folder(folder, place)
             return folder
@@ -159,13 +166,16 @@ class _Reader:
         if folder not in self._exists:
             self._exists[folder] = self._is_folder(folder)
         if not self._exists[folder]:
-            self._problems.add(place, f"no folder {quoted(folder)}")
+            self._problems.add(place, f"no folder {quoted(folder, MOST_OF_PATH)}")
         return self._exists[folder]
 
-    def _plugins(self, values: Mapping[str, object]) -> list[tuple[Plugin, str]]:
-        """The plugins, each with its place."""
+    def _plugins(self, written: Mapping[str, object]) -> list[tuple[Plugin, str]]:
+        """The plugins that are told correctly, each with its place."""
         found: list[tuple[Plugin, str]] = []
-        for at, item in enumerate(cast("list[object]", values.get("dependency_plugins", []))):
+        items = written.get("dependency_plugins")
+        for at, item in enumerate(items if isinstance(items, list) else ()):
+            if PLUGIN_ENTRY.problem(item) is not None:
+                continue
             entry = item if isinstance(item, dict) else {"path": item}
             path = self._absolute(str(entry["path"]), self._config_dir)
             name = str(entry.get("name") or splitext(basename(path))[0])
@@ -174,35 +184,36 @@ class _Reader:
 
     def _plugin_checks(
         self, plugins: list[tuple[Plugin, str]], plugin_checks: PluginChecks
-    ) -> frozenset[str] | None:
-        """The names of all checks that plugins add; None if a plugin could not tell."""
+    ) -> tuple[frozenset[str], bool]:
+        """The names of all checks that plugins add, and whether all plugins could tell."""
         owners: dict[str, str] = dict.fromkeys(BUILT_IN_CHECKS, "built in")
         is_complete = True
         for plugin, place in plugins:
             names = plugin_checks(plugin)
             if isinstance(names, str):
-                self._problems.add(place, names)
+                self._problems.add(place, printable(names))
                 is_complete = False
                 continue
             for name in sorted(names):
                 if name in owners:
                     self._problems.add(place, f"check {quoted(name)} is already {owners[name]}")
                 owners.setdefault(name, f"added by {place}")
-        return frozenset(owners) - frozenset(BUILT_IN_CHECKS) if is_complete else None
+        return frozenset(owners) - frozenset(BUILT_IN_CHECKS), is_complete
 
-    def _whitelist(self, values: Mapping[str, object]) -> frozenset[str] | None:
+    def _whitelist(self, values: Mapping[str, object], written: Mapping[str, object]) -> frozenset[str] | None:
         names = cast("list[str] | None", values.get("command_whitelist"))
         if names is None:
             return None
-        if values.get("allow_shell", True) is not False:
+        is_unclear = "allow_shell" in written and "allow_shell" not in values
+        if not is_unclear and values.get("allow_shell", True) is not False:
             self._problems.add("command_whitelist", "works only with allow_shell: false")
         return frozenset(names)
 
 
 def _judge(whitelist: frozenset[str] | None) -> CommandJudge:
-    from executioner.config.commands import problem
+    from executioner.config.commands import faults
 
-    return lambda command: problem(command, whitelist)
+    return lambda command: faults(command, whitelist)
 
 
 def _sha256(data: bytes) -> str:

@@ -12,6 +12,8 @@ from executioner.errors import Problem
 MOST_PROBLEMS = 100
 #: Characters of a value from the config that a message repeats.
 MOST_SHOWN = 60
+#: The same of a path, whose end matters: the most that Linux takes.
+MOST_OF_PATH = 4096
 #: Values nested deeper than this are refused: whoever stores them need not fear recursion.
 MOST_LEVELS = 100
 #: Above this many names, ``difflib`` would take seconds for each misspelt one.
@@ -63,10 +65,10 @@ class Problems:
         self.add(place, message)
 
 
-def quoted(text: str) -> str:
-    """Text in JSON's quotes, harmless on a terminal, shortened to about 60 characters."""
-    if len(text) > MOST_SHOWN:
-        text = text[: MOST_SHOWN - 3] + "..."
+def quoted(text: str, most: int = MOST_SHOWN) -> str:
+    """Text in JSON's quotes, harmless on a terminal, shortened to about ``most`` characters."""
+    if len(text) > most:
+        text = text[: most - 3] + "..."
     inner = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{printable(inner)}"'
 
@@ -120,7 +122,7 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     if len(word) > 200:
         return None
     if len(candidates) > MOST_COMPARED:
-        return _one_edit_away(word, candidates)
+        return one_edit_away(word, candidates)
     import difflib
 
     by_lower = {name.lower(): name for name in candidates}
@@ -128,7 +130,7 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     return by_lower[near[0]] if near else None
 
 
-def _one_edit_away(word: str, names: Iterable[str]) -> str | None:
+def one_edit_away(word: str, names: Iterable[str]) -> str | None:
     """A name that differs by one typing error; takes the same time for any number of names."""
     known = names if isinstance(names, (Mapping, set, frozenset)) else set(names)
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"

@@ -2,7 +2,6 @@
 
 SIMPLE_CONFIG = """\
 {
-  "application_name": "simple_pipeline",
   "jobs": [
     {
       "id": "extract",

@@ -1,6 +1,9 @@
 """What is wrong with a text that is not JSON, in words that tell how to mend it."""
 
 _NO_COMMENTS = 'JSON has no comments: use a key that begins with _, such as "_comment"'
+_SPACE = " \t\r\n"
+#: What looks like nothing, although Python calls some of it printable.
+_INVISIBLE = "\u200b\u2060\ufeff"
 _BARE_WORDS = {
     "True": "true",
     "False": "false",
@@ -13,6 +16,9 @@ _BARE_WORDS = {
 
 def diagnosis(text: str, message: str, at: int) -> tuple[int, str]:
     """Where to look and what to change, from the reader's ``message`` and position."""
+    start = _not_json(text)
+    if start is not None:
+        return start, "this is not JSON: it must begin with {"
     if "Unterminated string" in message:
         return at, "this string has no closing quote"
     if "Invalid control character" in message:
@@ -23,7 +29,7 @@ def diagnosis(text: str, message: str, at: int) -> tuple[int, str]:
     rest = text[at:]
     if not rest.strip():
         return _behind(text, before), "the file ends too early, something is not closed"
-    if not rest[0].isprintable() or rest[0] in "\u200b\u2060\ufeff":
+    if not rest[0].isprintable() or rest[0] in _INVISIBLE:
         return at, f"the invisible character U+{ord(rest[0]):04X} has no place here, remove it"
     if rest.startswith(("//", "/*", "#")):
         return at, _NO_COMMENTS
@@ -36,6 +42,21 @@ def diagnosis(text: str, message: str, at: int) -> tuple[int, str]:
     if "Extra data" in message:
         return at, "text behind the end of the config"
     return at, _expected(message, rest)
+
+
+def _not_json(text: str) -> int | None:
+    """Where a file of another format begins, such as YAML, TOML or INI; None if it may be meant as JSON."""
+    first = text.lstrip(_SPACE)[:1]
+    body = text.lstrip(_SPACE)
+    while body.startswith(("#", "//")):
+        body = body.partition("\n")[2].lstrip(_SPACE)
+    if not first.isprintable() or first in _INVISIBLE or body.startswith(("{", "/*")):
+        return None
+    head = body.partition("\n")[0].strip(_SPACE)
+    is_section = head.endswith("]") and head.strip("[]").replace(" ", "_").replace(".", "_").isidentifier()
+    if body.startswith("[") and not is_section:
+        return None
+    return len(text) - len(text.lstrip(_SPACE))
 
 
 def _missing_comma(text: str, before: int, at: int) -> tuple[int, str]:

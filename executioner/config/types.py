@@ -76,7 +76,9 @@ class Text(Kind):
 
     def problem(self, value: object) -> str | None:
         """Wrong: no string, a blank one, or what ``fault`` says."""
-        if type(value) is not str or not value or value.isspace():
+        if type(value) is not str:
+            return mismatch("a string", value)
+        if not value or value.isspace():
             return mismatch(self.expected, value)
         return self.fault(value) if self.fault is not None else None
 
@@ -104,20 +106,30 @@ class AnyText(Kind):
 
 
 class OneOf(Kind):
-    """One of a few words; with ``any_case`` however they are written."""
+    """One of a few words; with ``any_case`` however they are written.
+
+    ``expected`` replaces the list of the words in messages; ``remedies`` has better messages
+    for some wrong words.
+    """
 
     __slots__ = ("any_case", "remedies", "values")
     takes = (str,)
 
-    def __init__(self, *values: str, any_case: bool = False, remedies: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *values: str,
+        any_case: bool = False,
+        expected: str | None = None,
+        remedies: Mapping[str, str] | None = None,
+    ) -> None:
         self.values = values
         self.any_case = any_case
         self.remedies = remedies or {}
         names = [name if any_case else f'"{name}"' for name in values]
-        self.expected = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        self.expected = expected or " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
     def problem(self, value: object) -> str | None:
-        """Wrong: any other word; ``remedies`` has better messages for some of them."""
+        """Wrong: any other word."""
         if isinstance(value, str):
             if (value.upper() if self.any_case and value.isascii() else value) in self.values:
                 return None
@@ -136,10 +148,11 @@ class OneOf(Kind):
 class Number(Kind):
     """A number from ``least`` to ``most``, with ``over`` without ``least`` itself.
 
-    ``whole`` is for integers (2.0 is one); with ``null``, null is fine too.
+    ``whole`` is for integers (2.0 is one); with ``null``, null is fine too. ``in_range`` is
+    expected where a number is too large, for kinds whose usual words do not tell the limit.
     """
 
-    __slots__ = ("least", "most", "null", "over", "whole")
+    __slots__ = ("in_range", "least", "most", "null", "over", "whole")
     takes = (int, float, WrittenFloat, type(None))
 
     def __init__(
@@ -151,8 +164,10 @@ class Number(Kind):
         over: bool = False,
         whole: bool = False,
         null: bool = False,
+        in_range: str | None = None,
     ) -> None:
         self.expected = expected
+        self.in_range = in_range or expected
         self.least = least
         self.most = most
         self.over = over
@@ -165,8 +180,10 @@ class Number(Kind):
             return None
         if not isinstance(value, (int, float)) or value is True or value is False:
             return mismatch(self.expected, value)
+        if value > self.most:
+            return mismatch(self.in_range, value)
         # NaN fails every comparison, so the test asks for what is right.
-        if not (self.least <= value <= self.most) or (self.over and value == self.least):
+        if not value >= self.least or (self.over and value == self.least):
             return mismatch(self.expected, value)
         if self.whole and value != int(value):
             return mismatch(self.expected, value)

@@ -78,7 +78,7 @@ def _ended(event: JobEnded) -> dict[str, object]:
 
 
 def run_columns(end: RunEnd) -> dict[str, object]:
-    """The values of ``_FINISH``, in its order."""
+    """A run's end as columns of its row."""
     return {
         "status": end.status.value,
         "exit_code": end.exit_code,

@@ -37,6 +37,11 @@ def create(path: str, mode: int) -> list[str]:
     finally:
         os.close(fd)
     os.replace(draft, path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # the name as well survives a power cut
+    finally:
+        os.close(folder)
     return remarks
 
 

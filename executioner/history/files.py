@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from enum import Enum
 
@@ -62,24 +63,16 @@ def identify(path: str) -> Kind:
     Raises:
         HistoryError: it is not a history, a newer one, damaged, or cannot be read.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+    status, head = _beginning(path)
+    if status is None:
         return Kind.ABSENT
-    except OSError as exc:
-        raise refusal(path, f"The history cannot be read: {exc.strerror}") from exc
-    try:
-        status = os.fstat(fd)
-        head = os.read(fd, 100) if stat.S_ISREG(status.st_mode) else b""
-    finally:
-        os.close(fd)
     if not stat.S_ISREG(status.st_mode):
         raise refusal(path, "The history is not a regular file")
     if status.st_size == 0:
         return Kind.ABSENT
     if not head.startswith(_MAGIC):
         raise refusal(path, "This is not a history: not an SQLite database")
-    if status.st_size < _stated_size(head):
+    if _is_cut(path, status, head):
         raise refusal(path, "The history is damaged: it is shorter than it says itself")
     # asked even where the header looks right: the truth may stand in the write-ahead log
     ours = int.from_bytes(head[68:72], "big") == APPLICATION_ID
@@ -95,6 +88,34 @@ def identify(path: str) -> Kind:
     if version < 1 or tables != len(_TABLES):
         raise refusal(path, "The history is damaged: tables are missing")
     return Kind.CURRENT
+
+
+def _beginning(path: str) -> tuple[os.stat_result | None, bytes]:
+    """A file's status and first 100 bytes; no status where there is no file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None, b""
+    except OSError as exc:
+        raise refusal(path, f"The history cannot be read: {exc.strerror}") from exc
+    try:
+        status = os.fstat(fd)
+        return status, os.read(fd, 100) if stat.S_ISREG(status.st_mode) else b""
+    finally:
+        os.close(fd)
+
+
+def _is_cut(path: str, status: os.stat_result, head: bytes) -> bool:
+    """Whether a database lacks its end. While a write-ahead log is folded in, it may seem to."""
+    for _ in range(3):
+        if status.st_size >= _stated_size(head) or has_content(path + "-wal"):
+            return False
+        time.sleep(0.01)
+        again, head = _beginning(path)
+        if again is None:
+            return False
+        status = again
+    return True
 
 
 def _stated_size(head: bytes) -> int:
@@ -129,7 +150,12 @@ def _ask(path: str, *, ours: bool) -> tuple[int, int, int]:
     """
     try:
         if not has_content(path + "-wal"):
-            return _answers(uri(path, "mode=ro&immutable=1"))
+            before = file_state(path)
+            try:
+                return _answers(uri(path, "mode=ro&immutable=1"))
+            except sqlite3.DatabaseError:
+                if file_state(path) == before:
+                    raise  # it was not changed meanwhile
         if ours or os.path.exists(path + "-shm"):
             try:
                 return _answers(uri(path, "mode=ro"))
@@ -176,20 +202,27 @@ def check_writable(path: str) -> None:
     """
     for place, rights in ((path, os.R_OK | os.W_OK), (os.path.dirname(path), os.W_OK | os.X_OK)):
         if not os.access(place, rights):
-            raise refusal(path, f"The history cannot be written: no permission for {place}")
+            where = "" if place == path else f" for its folder, {place}"
+            raise refusal(path, f"The history cannot be written: no permission{where}")
 
 
-def modes(path: str) -> tuple[int, int]:
-    """The permissions of a history's files and of a folder made for it.
+def file_state(path: str) -> tuple[int, int, int, bool]:
+    """What changes when a history does: compare before and after."""
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns, has_content(path + "-wal")
+
+
+def mode(path: str) -> int:
+    """The permissions of a history's files.
 
     Private, except in a folder whose owner shares it with a group (group-write and setgid).
     """
     try:
         folder = os.stat(os.path.dirname(path)).st_mode
     except OSError:
-        return 0o600, 0o700
+        return 0o600
     shared = folder & stat.S_ISGID and folder & stat.S_IWGRP
-    return (0o660 if shared else 0o600), 0o700
+    return 0o660 if shared else 0o600
 
 
 def is_busy(exc: sqlite3.Error) -> bool:

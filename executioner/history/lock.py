@@ -35,10 +35,13 @@ class LockFile:
 
     def __init__(self, path: str, mode: int) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        if os.fstat(self._fd).st_mode & 0o777 != mode:
-            with contextlib.suppress(PermissionError):  # another owner's file stays as it is
-                os.fchmod(self._fd, mode)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:  # its permissions are its owner's business
+            self._fd = os.open(path, flags)
+        else:
+            os.fchmod(self._fd, mode)  # whatever the umask
 
     def try_hold(self, byte: int) -> bool:
         """Take a byte; False if another process has it."""

@@ -16,8 +16,8 @@ _T = TypeVar("_T")
 _ATTEMPTS = 20
 _JSON_COLUMNS = ("options", "retry_history", "definition")
 _RUNNING = """
-SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time FROM run_metadata
-WHERE status = 'RUNNING' AND (?1 IS NULL OR config_path = ?1) ORDER BY run_id"""
+SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path FROM run_metadata
+WHERE status = 'RUNNING' ORDER BY run_id"""
 _DURATIONS = """
 SELECT id, duration_seconds FROM job_history
 WHERE run_id IN (SELECT run_id FROM run_metadata WHERE application_name = ? ORDER BY run_id DESC LIMIT ?)
@@ -47,13 +47,18 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
     """
     try:
         for _ in range(_ATTEMPTS):
-            before = _state(path)
+            before = files.file_state(path)
             if before[-1]:
                 with contextlib.closing(_open(files.uri(path, "mode=ro"))) as connection:
                     return work(connection)
-            with contextlib.closing(_open(files.uri(path, "mode=ro&immutable=1"))) as connection:
-                result = work(connection)
-            if _state(path) == before:
+            try:
+                with contextlib.closing(_open(files.uri(path, "mode=ro&immutable=1"))) as connection:
+                    result = work(connection)
+            except sqlite3.DatabaseError:
+                if files.file_state(path) == before:
+                    raise
+                continue  # it was changed under our eyes
+            if files.file_state(path) == before:
                 return result
     except sqlite3.OperationalError as exc:
         if not files.cannot_open(exc):
@@ -66,11 +71,6 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
 
 def _open(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30.0)
-
-
-def _state(path: str) -> tuple[int, int, int, bool]:
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns, files.has_content(path + "-wal")
 
 
 def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -92,11 +92,21 @@ def unfinished_runs(
     A lock that cannot be read counts as held: a live run is never called dead.
     """
     found = []
-    for run_id, boot_id, pid, ticks, user, host, start in connection.execute(_RUNNING, (config_path,)):
+    for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
+        if config_path is not None and not _same_file(config, config_path):
+            continue
         held = is_held(lock_path, run_id) is not False
         lives = held or is_alive(ProcessIdentity(boot_id, pid, ticks))
         found.append(UnfinishedRun(run_id, lives, user, host, pid, from_utc_text(start)))
     return found
+
+
+def _same_file(one: str | None, other: str) -> bool:
+    """Whether two paths lead to one file, by whatever links."""
+    try:
+        return one == other or (one is not None and os.path.samefile(one, other))
+    except OSError:
+        return False
 
 
 def durations_s(connection: sqlite3.Connection, application_name: str, runs: int = 10) -> dict[str, list[float]]:

@@ -1,6 +1,6 @@
 """Writing the history: every SQL statement that changes it, and when what is durable.
 
-The rules (docs/history.md, docs/promises.md): a run and all its jobs appear in one
+The rules (docs/history.md): a run and all its jobs appear in one
 transaction; RUNNING is committed before a process is started and a result before any
 dependent starts, one commit a tick of the scheduler; creating and finishing a run is
 synced to the disk (synchronous=FULL), what lies between is not (NORMAL): a power cut
@@ -39,9 +39,6 @@ UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id
 _INSERT_JOB = """
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
     definition) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?)"""
-_FINISH = """
-UPDATE run_metadata SET status = ?, exit_code = ?, end_time = ?, duration_seconds = ?, completed_jobs = ?,
-    failed_jobs = ?, skipped_jobs = ?, failure_summary = ? WHERE run_id = ?"""
 _DEAD_RUN = """
 UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?,
     completed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
@@ -107,7 +104,7 @@ class HistoryWriter:
         self._commits = 0
         with _explained(path):
             make_folder(os.path.dirname(path))
-            mode, _ = files.modes(path)
+            mode = files.mode(path)
             self._lock = LockFile(path + ".lock", mode)
             if kind is files.Kind.ABSENT:
                 with self._lock.guard():
@@ -226,7 +223,10 @@ class HistoryWriter:
             for job, columns in self._changes:
                 self._execute(self._update(tuple(columns)), (*columns.values(), self.run_id, job))
             if end is not None:
-                self._execute(_FINISH, (*run_columns(end).values(), self.run_id))
+                columns = run_columns(end)
+                self._execute(
+                    _set_statement("run_metadata", columns, "run_id = ?"), (*columns.values(), self.run_id)
+                )
             self._execute("COMMIT")
         except (sqlite3.Error, UnicodeError, OverflowError) as exc:
             with contextlib.suppress(sqlite3.Error):
@@ -270,8 +270,7 @@ class HistoryWriter:
     def _update(self, columns: tuple[str, ...]) -> str:
         statement = self._updates.get(columns)
         if statement is None:
-            values = ", ".join(f"{name} = ?" for name in columns)
-            statement = f"UPDATE job_history SET {values} WHERE run_id = ? AND id = ?"
+            statement = _set_statement("job_history", columns, "run_id = ? AND id = ?")
             self._updates[columns] = statement
         return statement
 
@@ -317,6 +316,11 @@ class HistoryWriter:
                     self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 finally:
                     self._lock.release(0)
+
+
+def _set_statement(table: str, columns: Iterable[str], where: str) -> str:
+    """An UPDATE of some columns, whose names are ours."""
+    return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns)} WHERE {where}"
 
 
 @contextlib.contextmanager

@@ -5,6 +5,11 @@ from executioner.render.command import Invocation, steps_text
 from executioner.render.text import Palette, safe
 
 
+def warning_text(text: str, palette: Palette) -> str:
+    """The line of a warning, ended by a newline."""
+    return f"{palette.paint('33', 'Warning:')} {safe(text)}\n"
+
+
 def error_text(error: ExecutionerError, invocation: Invocation, palette: Palette) -> str:
     """The lines of an error, ended by a newline."""
     where = f" ({safe(error.where)})" if error.where else ""

@@ -314,7 +314,18 @@ def test_only_the_first_hundred_problems_are_told() -> None:
         ({"max_workers": 0}, "max_workers: expected an integer from 1 to 100,000, got 0"),
         ({"max_workers": None}, "max_workers: expected an integer from 1 to 100,000, got null"),
         ({"kill_grace": -1}, "kill_grace: expected a number of at least 0, got -1"),
-        ({"kill_grace": 10**400}, f"kill_grace: expected a number of at least 0, got 1{'0' * 56}..."),
+        (
+            {"kill_grace": 10**400},
+            f"kill_grace: expected a number of at least 0, at most 1,000,000,000, got 1{'0' * 56}...",
+        ),
+        (
+            {"default_timeout": 1e10},
+            "default_timeout: expected a number above 0, at most 1,000,000,000, got 10000000000.0",
+        ),
+        (
+            {"default_retry_backoff": 1_000_000_001},
+            "default_retry_backoff: expected a number of at least 0, at most 1,000,000,000, got 1000000001",
+        ),
         ({"parallel": "yes"}, 'parallel: expected true or false, got "yes"'),
         ({"paralel": True}, 'paralel: unknown key, did you mean "parallel"?'),
         ({"zzz": 1}, "zzz: unknown key"),
@@ -332,7 +343,12 @@ def test_only_the_first_hundred_problems_are_told() -> None:
         ({"email_address": ["a@b", "a b@c"]}, 'email_address[1]: expected an e-mail address, got "a b@c"'),
         ({"email_address": "a@b, c"}, 'email_address: expected an e-mail address, got "c"'),
         ({"email_address": 1}, "email_address: expected an e-mail address or a list of them, got 1"),
-        ({"inherit_shell_env": "all"}, 'inherit_shell_env: expected "default", got "all"'),
+        (
+            {"inherit_shell_env": "all"},
+            'inherit_shell_env: expected true, false, "default" or a list of names, got "all"',
+        ),
+        ({"working_dir": ["x"]}, "working_dir: expected a string, got a list"),
+        ({"working_dir": ""}, 'working_dir: expected a path, got ""'),
         ({"command_whitelist": ["ls"]}, "command_whitelist: works only with allow_shell: false"),
         (
             {"security_policy": "strict"},
@@ -352,13 +368,15 @@ def test_problems_of_the_application(keys: dict[str, Any], message: str | None) 
     [
         ({"timeout": "x"}, 'timeout: expected a positive number, got "x"'),
         ({"timeout": False}, "timeout: expected a positive number, got false"),
+        ({"timeout": 1_000_000_001}, "timeout: expected a number above 0, at most 1,000,000,000, got 1000000001"),
+        ({"command": ["ls"]}, "command: expected a string, got a list"),
         ({"command": " \n"}, 'command: expected a command, got " \\n"'),
         ({"command": "é" * 65536}, "command: is 131,072 bytes long, at most 131,071 are possible"),
         (
             {"id": "-x"},
-            'id: expected up to 128 letters, digits, _, - and . (no - or . first), got "-x"',
+            'id: expected up to 128 letters a-z A-Z, digits, _, - and . (no - or . first), got "-x"',
         ),
-        ({"id": 7}, "id: expected a job id, got 7"),
+        ({"id": 7}, "id: expected a string, got 7"),
         ({"max_retries": 1.5}, "max_retries: expected an integer from 0 to 1,000,000, got 1.5"),
         ({"retry_on_status": ["LOST"]}, None),
         ({"retry_on_status": []}, None),
@@ -406,6 +424,16 @@ def test_self_dependency_is_a_cycle() -> None:
     assert job_problems(dependencies=["a"]) == ["jobs: dependency cycle: a -> a"]
 
 
+def test_self_dependency_hides_no_other_cycle() -> None:
+    """A job that waits for itself and stands in a longer cycle is told both ways, whichever is first."""
+    jobs = [
+        {"id": "a", "command": "true", "dependencies": ["a", "b"]},
+        {"id": "b", "command": "true", "dependencies": ["a", "b"]},
+    ]
+    cycles = ["a -> a", "a -> b -> a", "b -> b"]
+    assert problems({"jobs": jobs}) == [f"jobs: dependency cycle: {cycle}" for cycle in cycles]
+
+
 def test_long_cycles_are_shortened() -> None:
     """A cycle of a hundred thousand jobs fits on a line."""
     size = 100_000
@@ -437,6 +465,62 @@ def test_missing_folders() -> None:
     ]
     found = problems({"working_dir": "w", "jobs": jobs}, is_folder=lambda path: False)
     assert found == ['working_dir: no folder "/srv/etl/w"', 'jobs[1].working_dir: no folder "/y"']
+
+
+def test_missing_folders_are_shown_whole() -> None:
+    """The end of a long path is what tells it from others."""
+    long = "/" + "x" * 200
+    found = problems({"jobs": JOBS, "working_dir": long}, is_folder=lambda path: False)
+    assert found == [f'working_dir: no folder "{long}"']
+
+
+def test_folders_below_one_that_is_told_wrongly() -> None:
+    """Where the application's folder is not known, relative ones of jobs cannot be looked for."""
+    jobs = [
+        {"id": "a", "command": "true", "working_dir": "x"},
+        {"id": "b", "command": "true", "working_dir": "/y"},
+    ]
+    found = problems({"working_dir": 1, "jobs": jobs}, is_folder=lambda path: False)
+    assert found == ["working_dir: expected a string, got 1", 'jobs[1].working_dir: no folder "/y"']
+
+
+def test_problems_beside_others_in_one_job() -> None:
+    """A wrong key of a job, a check or a list hides nothing that is wrong beside it."""
+    misspelt = {"name": "check_file_exist", "parms": {}}
+    checks = [misspelt, 7, {"name": "check_file_exists", "params": {"pth": "x"}, "x": 1}, {"name": "nope"}]
+    checks.append({"name": "check_file_exists", "parms": {"path": "x"}})
+    job = {"id": "b b", "command": ["ls"], "working_dir": "/y", "dependencies": [1, "z"], "pre_checks": checks}
+    found = problems(
+        {"working_dir": "/w", "allow_shell": False, "jobs": [job, {"id": 1, "command": "'x"}]},
+        is_folder=lambda path: False,
+    )
+    assert sorted(found) == sorted(
+        [
+            'working_dir: no folder "/w"',
+            'jobs[0].id: expected up to 128 letters a-z A-Z, digits, _, - and . (no - or . first), got "b b"',
+            "jobs[0].command: expected a string, got a list",
+            'jobs[0].working_dir: no folder "/y"',
+            "jobs[0].dependencies[0]: expected a string, got 1",
+            'jobs[0].dependencies[1]: no job "z"',
+            'jobs[0].pre_checks[0].name: no check "check_file_exist", did you mean "check_file_exists"?',
+            'jobs[0].pre_checks[0].parms: unknown key, did you mean "params"?',
+            'jobs[0].pre_checks[1]: expected a check such as {"name": "check_file_exists", '
+            '"params": {"path": "in.csv"}}, got 7',
+            "jobs[0].pre_checks[2].x: unknown key",
+            'jobs[0].pre_checks[2].params: "path" is missing',
+            'jobs[0].pre_checks[2].params.pth: unknown parameter of check_file_exists, did you mean "path"?',
+            'jobs[0].pre_checks[3].name: no check "nope"',
+            'jobs[0].pre_checks[4].parms: unknown key, did you mean "params"?',
+            "jobs[1].id: expected a string, got 1",
+            "jobs[1].command: the quote ' is not closed (allow_shell: false)",
+        ]
+    )
+
+
+def test_a_whitelist_beside_a_wrong_allow_shell() -> None:
+    """Whether the list may be there is not known, so nothing is said about it."""
+    found = app_problems(allow_shell="false", command_whitelist=["ls"])
+    assert found == ['allow_shell: expected true or false, got "false"']
 
 
 def test_circles_of_variables() -> None:
@@ -477,6 +561,25 @@ def test_broken_plugins() -> None:
     assert found == ["dependency_plugins[0]: cannot read /srv/etl/p.py"]
 
 
+@pytest.mark.parametrize("plugins", [["p.py"], [1, "q.py"], "p.py"])
+def test_misspelt_checks_beside_broken_plugins(plugins: object) -> None:
+    """A broken plugin may add any check, but a typing error in the name of a known one is told."""
+    names = ["check_file_exist", "rowz", "check_fresh_file"]
+    checks = [{"name": name} for name in names]
+    found = problems(
+        {"dependency_plugins": plugins, "jobs": [{"id": "a", "command": "true", "pre_checks": checks * 2}]},
+        plugin_checks=lambda plugin: "no\tfile" if plugin.name == "p" else frozenset({"rows"}),
+    )
+    hints = ["check_file_exists"] if plugins != [1, "q.py"] else ["check_file_exists", "rows"]
+    assert len(found) == 1 + 2 * len(hints)
+    assert found[1:] == [
+        f'jobs[0].pre_checks[{at}].name: no check "{names[at % 3]}", did you mean "{hints[at % 3]}"?'
+        for at in range(6)
+        if at % 3 < len(hints)
+    ]
+    assert all(line.isprintable() for line in found)
+
+
 def test_two_plugins_cannot_add_the_same_check() -> None:
     """Nor can a plugin replace a built-in check."""
     found = problems(
@@ -494,7 +597,8 @@ def test_two_plugins_cannot_add_the_same_check() -> None:
     [
         ({"name": "check_file_exist"}, 'name: no check "check_file_exist", did you mean "check_file_exists"?'),
         ({"name": "check_file_exists"}, 'params: "path" is missing'),
-        ({"name": "check_file_exists", "params": {"path": 1}}, "params.path: expected a path, got 1"),
+        ({"name": "check_file_exists", "params": {"path": 1}}, "params.path: expected a string, got 1"),
+        ({"name": "check_file_exists", "params": {"path": " "}}, 'params.path: expected a path, got " "'),
         (
             {"name": "check_no_ora_errors", "params": {"log_file": "x", "logfile": "y"}},
             'params.logfile: unknown parameter of check_no_ora_errors, did you mean "log_file"?',
@@ -561,16 +665,52 @@ def test_commands_that_need_no_shell(command: str) -> None:
 )
 def test_commands_that_need_a_shell(command: str, mark: str) -> None:
     """Shell syntax outside quotes is refused; the message names the character and the key."""
-    (found,) = strict(command)
+    found = strict(command)[0]
     assert found.startswith(f"jobs[0].command: {mark}")
-    assert "allow_shell: false" in found
+    assert "but allow_shell is false" in found
+    assert found.endswith(" or set allow_shell to true")
+
+
+NEEDS = "needs a shell, but allow_shell is false:"
+NEED = "need a shell, but allow_shell is false:"
+
+
+@pytest.mark.parametrize(
+    ("command", "messages"),
+    [
+        ("ls *.txt", [f"* {NEEDS} quote it ('*') or set allow_shell to true"]),
+        ("ls *.txt *.csv | wc", [f"* and | {NEED} quote them ('*', '|') or set allow_shell to true"]),
+        ("ls $(pwd)", [f"$, ( and ) {NEED} quote them ('$', '(', ')') or set allow_shell to true"]),
+        (
+            'echo "$A `b`" > c\nd',
+            [
+                f"> {NEEDS} quote it ('>') or set allow_shell to true",
+                f"$ and ` inside double quotes {NEED} use single quotes or set allow_shell to true",
+                f"a line break {NEEDS} write one command or set allow_shell to true",
+            ],
+        ),
+        (
+            "echoo *'",
+            [
+                f"* {NEEDS} quote it ('*') or set allow_shell to true",
+                "the quote ' is not closed (allow_shell: false)",
+                '"echoo" is not in command_whitelist, did you mean "echo"?',
+            ],
+        ),
+        ("l* x", [f"* {NEEDS} quote it ('*') or set allow_shell to true"]),
+        ("A=1 ls", [f'"A=1" before a command {NEEDS} use env_variables or set allow_shell to true']),
+    ],
+)
+def test_everything_that_needs_a_shell_is_told_once(command: str, messages: list[str]) -> None:
+    """Each character once, with what to do about it; the list of programs is applied beside it."""
+    assert strict(command, "ls", "echo") == [f"jobs[0].command: {message}" for message in messages]
 
 
 @pytest.mark.parametrize("command", ["echo 'x", 'echo "x', "echo \\", "A=1 env", "'' x"])
 def test_commands_that_cannot_be_split(command: str) -> None:
     """Open quotes, assignments and empty names are problems, not surprises at the start."""
     (found,) = strict(command)
-    assert "allow_shell: false" in found
+    assert "allow_shell" in found
 
 
 def test_the_whitelist() -> None:
@@ -583,6 +723,8 @@ def test_the_whitelist() -> None:
 
 
 # The text
+
+NOT_JSON = "this is not JSON: it must begin with {"
 
 
 @pytest.mark.parametrize(
@@ -616,6 +758,19 @@ def test_the_whitelist() -> None:
         ('{"a": 1', "line 1, column 8", "ends too early"),
         ('{"a": 1} x', "line 1, column 10", "text behind the end"),
         ('{\u00a0"a": 1}', "line 1, column 2", "U+00A0"),
+        ('\u200b{"a": 1}', "line 1, column 1", "U+200B"),
+        ("/* hi */ {}", "line 1, column 1", "no comments"),
+        ('# hi\n{"a": 1}', "line 1, column 1", "no comments"),
+        ("# hi\njobs:\n  - id: a\n", "line 1, column 1", NOT_JSON),
+        ("\n  jobs:\n", "line 2, column 3", NOT_JSON),
+        ("---\njobs: []\n", "line 1, column 1", NOT_JSON),
+        ("- id: a\n", "line 1, column 1", NOT_JSON),
+        ("name = 'x'\n", "line 1, column 1", NOT_JSON),
+        ("[section]\nname = x\n", "line 1, column 1", NOT_JSON),
+        ('[[jobs]]\nid = "x"\n', "line 1, column 1", NOT_JSON),
+        ('"jobs": []', "line 1, column 1", NOT_JSON),
+        ("# nothing else", "line 1, column 1", NOT_JSON),
+        ("[1, x]", "line 1, column 5", "strings need double quotes"),
     ],
 )
 def test_invalid_json(text: str, place: str, hint: str) -> None:
