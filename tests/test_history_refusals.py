@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Program, Result
+from harness import ROOT, Program, Result
 from history_tools import names, sql
 
 
@@ -220,16 +220,20 @@ def test_an_empty_file_is_taken_as_a_new_history(program: Program, folder: Path)
 
 def as_an_ordinary_user(program: Program, *args: str) -> Result:
     """Run the program without root's power over permissions; its files still belong to the caller."""
-    if os.geteuid() != 0:
-        return program(*args)
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("root, and no setpriv to give up its power over permissions")
-    command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *program.command(*args)]
+    return ordinary_user(program.command(*args), program)
+
+
+def ordinary_user(command: list[str], program: Program) -> Result:
+    """Run a command so, in the program's folder, with the package at hand."""
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            pytest.skip("root, and no setpriv to give up its power over permissions")
+        command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *command]
     done = subprocess.run(
         command,
         cwd=program.folder,
-        env=program.environment(),
+        env=program.environment({"PYTHONPATH": str(ROOT)}),
         capture_output=True,
         text=True,
         timeout=60,
@@ -307,24 +311,34 @@ def test_a_history_that_becomes_writable_again_can_be_used_again(program: Progra
     assert result.code == 0, result.err
 
 
-def test_a_dry_run_reads_a_history_that_it_may_not_write(program: Program, own_history: Path) -> None:
-    """Database and folder are read-only: a preview works and makes no file."""
+def test_a_dry_run_refuses_a_history_that_the_run_may_not_write(program: Program, own_history: Path) -> None:
+    """Database and folder are read-only: a preview exits as the run would, and makes no file."""
     before = names(own_history.parent)
     with mode(own_history, 0o400), mode(own_history.parent, 0o500):
-        result = as_an_ordinary_user(program, "-c", "flow.json", "--dry-run", "-j", "2")
-    assert result.code == 0, result.err
+        preview = as_an_ordinary_user(program, "-c", "flow.json", "--dry-run", "-j", "2")
+        run = as_an_ordinary_user(program, "-c", "flow.json", "-j", "2")
+    assert preview == run
+    assert (run.code, run.out) == (3, "")
     assert names(own_history.parent) == before
 
 
-def test_a_dry_run_reads_a_crashed_history_in_a_read_only_folder(program: Program, history: bytes) -> None:
+READ = """
+import sys
+from executioner.history.files import identify
+from executioner.history.read import reading
+identify(sys.argv[1])
+print(reading(sys.argv[1], lambda history: history.execute("SELECT count(*) FROM run_metadata").fetchone()[0]))
+"""
+
+
+def test_a_crashed_history_in_a_read_only_folder_can_be_read(program: Program, history: bytes) -> None:
     """The write-ahead log holds what counts and no -shm can be made: it is read from a private copy."""
     folder = program.folder / "db"
     folder.mkdir()
     with_log(folder / "h.db", history, "DELETE FROM run_metadata")
-    program.config({"a": "touch ran"})
     with mode(folder, 0o500):
-        result = as_an_ordinary_user(program, "-c", "flow.json", "--dry-run", "-j", "2", "--db", "db/h.db")
-    assert result.code == 0, result.err
+        done = ordinary_user([sys.executable, "-P", "-c", READ, str(folder / "h.db")], program)
+    assert (done.code, done.out, done.err) == (0, "0\n", "")
     assert names(folder) == ["h.db", "h.db-wal"]
 
 

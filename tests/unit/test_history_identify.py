@@ -104,7 +104,7 @@ def test_any_path_survives_the_uri(tmp_path: Path, name: str) -> None:
 def test_who_may_read(tmp_path: Path, folder_mode: int, file_mode: int) -> None:
     """Private, unless the folder has both setgid and group-write."""
     tmp_path.chmod(folder_mode)
-    assert files.modes(str(tmp_path / "h.db"))[0] == file_mode
+    assert files.mode(str(tmp_path / "h.db")) == file_mode
     tmp_path.chmod(0o700)
 
 

@@ -67,7 +67,6 @@ def ended(
         exit_code=None,
         duration_s=elapsed,
         attempts=attempts,
-        of=2,
         memory_mb=None,
         cpu_percent=None,
         log_path=log,
