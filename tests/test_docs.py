@@ -96,3 +96,10 @@ def test_the_examples_of_the_readme_are_right(program: Program) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Status: SUCCESS" in done.stdout
+
+
+def test_the_tests_that_the_readme_names_exist() -> None:
+    """Each file of tests that a promise of the README names is there."""
+    named = re.findall(r"`(tests/\S+\.py)`", README)
+    assert len(named) >= 10
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
