@@ -102,10 +102,14 @@ class Solitude(NamedTuple):
 def _children() -> frozenset[int]:
     """Our children: leaders of jobs, and orphans that were handed over to us. proc(5)."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-            return frozenset(map(int, file.read().split()))
+        # at every start of a job that runs alone: a file object would cost four times as much
+        fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return frozenset()
+    try:
+        return frozenset(map(int, os.read(fd, 1 << 16).split()))
+    finally:
+        os.close(fd)
 
 
 class Family:
