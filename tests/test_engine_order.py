@@ -54,7 +54,7 @@ def test_ten_thousand_layered_jobs_each_run_once_after_their_dependencies(progra
     ]
     random.Random(4).shuffle(jobs)
     program.config(jobs)
-    result = program("-c", "flow.json", "-j", "8", "--quiet")
+    result = program("-c", "flow.json", "-j", "8", "--quiet", timeout=300)
     assert result == (0, "", "")
     place = {job: at for at, job in enumerate(appended(program))}
     assert len(appended(program)) == len(place) == width * depth
