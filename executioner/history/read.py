@@ -122,18 +122,23 @@ def run_object(connection: sqlite3.Connection, run_id: int) -> dict[str, object]
     rows = _rows(connection, "SELECT * FROM run_metadata WHERE run_id = ?", run_id)
     if not rows:
         return None
-    jobs = _rows(connection, "SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", run_id)
+    jobs = job_rows(connection, run_id)
     for job in jobs:
         del job["run_id"], job["application_name"]
-    return {**rows[0], "jobs": jobs}
+    return {name: _value(name, value) for name, value in rows[0].items()} | {
+        "jobs": [{name: _value(name, value) for name, value in job.items()} for job in jobs]
+    }
+
+
+def job_rows(connection: sqlite3.Connection, run_id: int) -> list[dict[str, object]]:
+    """The rows of a run's jobs, in config order, as they are stored."""
+    return _rows(connection, "SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", run_id)
 
 
 def _rows(connection: sqlite3.Connection, query: str, run_id: int) -> list[dict[str, object]]:
     cursor = connection.execute(query, (run_id,))
     names = [column[0] for column in cursor.description]
-    return [
-        {name: _value(name, value) for name, value in zip(names, row, strict=True)} for row in cursor.fetchall()
-    ]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _value(name: str, value: object) -> object:

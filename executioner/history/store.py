@@ -22,7 +22,7 @@ from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
 from executioner.history.create import connect, create
 from executioner.history.lock import LockFile, ProcessIdentity
-from executioner.history.read import UnfinishedRun, durations_s, run_object, unfinished_runs
+from executioner.history.read import UnfinishedRun, durations_s, job_rows, run_object, unfinished_runs
 from executioner.history.times import utc_text
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
@@ -204,7 +204,7 @@ class HistoryWriter:
         """Write what was noted; False if another process has the database just now.
 
         Raises:
-            HistoryError: it cannot be written. What was noted is kept for ``unwritten``.
+            HistoryError: it cannot be written. What was noted is kept for ``spool``.
         """
         if not self._changes:
             return True
@@ -213,13 +213,6 @@ class HistoryWriter:
     def _commit(self, end: RunEnd | None) -> bool:
         try:
             self._execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as exc:
-            if files.is_busy(exc):
-                return False
-            raise files.problem(self.path, exc) from exc
-        except sqlite3.Error as exc:
-            raise files.problem(self.path, exc) from exc
-        try:
             for job, columns in self._changes:
                 self._execute(self._update(tuple(columns)), (*columns.values(), self.run_id, job))
             if end is not None:
@@ -286,7 +279,7 @@ class HistoryWriter:
             "run_id": self.run_id,
             "reason": reason,
             "run": run_columns(end),
-            "jobs": [{"id": job, **columns} for job, columns in self._changes],
+            "jobs": [*self._lost_jobs(), *({"id": job, **columns} for job, columns in self._changes)],
         }
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -298,6 +291,15 @@ class HistoryWriter:
             with contextlib.suppress(OSError):  # half a spool is none
                 os.unlink(path)
             raise
+
+    def _lost_jobs(self) -> list[dict[str, object]]:
+        """The jobs' rows, where they were written into a file that is gone: we alone see them still."""
+        if files.file_id(self.path) == self._file:
+            return []
+        try:
+            return job_rows(self._connection, self.run_id)
+        except sqlite3.Error:
+            return []
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, and let go of the run's lock."""
