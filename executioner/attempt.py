@@ -167,7 +167,7 @@ class Starter:
         """
         job = running.job
         running.started_at, running.started_mono = time(), monotonic()
-        if progress.started_mono is None:
+        if not progress.attempts:
             progress.started_mono = running.started_mono
         if job.timeout_s is not None:
             running.deadline = running.started_mono + job.timeout_s

@@ -7,6 +7,7 @@ footer line after each attempt, and remembers the byte range between them.
 import contextlib
 import os
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from executioner.folders import make_folder
@@ -24,8 +25,13 @@ def file_word(name: str) -> str:
     return word[:64].decode("ascii")
 
 
-def create(folder: str, stem: str) -> tuple[int, str]:
-    """Create ``STEM.log`` in a folder, 0600; returns the descriptor and the path.
+def stem(application: str) -> str:
+    """What the names of an application's logs begin with."""
+    return f"executioner.{file_word(application)}"
+
+
+def create(folder: str, name: str) -> tuple[int, str]:
+    """Create ``NAME.log`` in a folder, 0600; returns the descriptor and the path.
 
     A name that is taken is left alone, whatever it is, and the new file is told from it
     by a number. A folder that is gone is made again.
@@ -36,7 +42,7 @@ def create(folder: str, stem: str) -> tuple[int, str]:
     made = False
     number = 1
     while True:
-        path = f"{folder}/{stem}{f'-{number}' if number > 1 else ''}.log"
+        path = f"{folder}/{name}{f'-{number}' if number > 1 else ''}.log"
         try:
             fd = os.open(path, _CREATE, 0o600)
         except FileExistsError:
@@ -83,7 +89,7 @@ def begin(fd: int, path: str, title: str) -> Frame:
     return Frame(fd, path, header, os.lseek(fd, 0, os.SEEK_CUR))
 
 
-def reopen(folder: str, stem: str, path: str) -> tuple[int, str]:
+def reopen(folder: str, name: str, path: str) -> tuple[int, str]:
     """Open a job's log for a further attempt, or a new one if it is gone or was replaced by a link.
 
     Raises:
@@ -92,7 +98,7 @@ def reopen(folder: str, stem: str, path: str) -> tuple[int, str]:
     try:
         return os.open(path, _REOPEN), path
     except OSError:
-        return create(folder, stem)
+        return create(folder, name)
 
 
 def end(frame: Frame, verdict: str, seconds: float) -> Section:
@@ -111,24 +117,14 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
     return Section(frame.start if intact else 0, size, intact)
 
 
-class _Stamp:
-    __slots__ = ("second", "text")
-
-    def __init__(self) -> None:
-        self.second = -1
-        self.text = ""
-
-
-_last = _Stamp()
-
-
 def _stamp() -> str:
-    """The local time with its offset from UTC; formatted once a second at most."""
-    second = int(time.time())
-    if second != _last.second:
-        _last.text = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(second))
-        _last.second = second
-    return _last.text
+    """The local time with its offset from UTC."""
+    return _stamp_of(int(time.time()))
+
+
+@lru_cache(maxsize=1)  # most lines of a busy run are of the same second as the one before
+def _stamp_of(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(second))
 
 
 def tail(path: str, start: int, stop: int, lines: int, most_bytes: int = 16384) -> list[str]:

@@ -110,12 +110,6 @@ class Agenda:
                 return position
         return None
 
-    def put_back(self, position: int) -> None:
-        """A job that was taken but could not be started is ready again."""
-        self._open[position] = True
-        self._remaining += 1
-        heappush(self._ready, self._entry(position))
-
     def succeeded(self, position: int) -> None:
         """A job is done: its dependents may have become ready."""
         for dependent in self._dependents[position]:

@@ -104,7 +104,7 @@ class Scheduler:
         self._progress: dict[int, Progress] = {}  # of jobs that are under way
         self._running: dict[int, Running] = {}  # by pid
         self._starting: list[Running] = []  # chosen, not yet committed
-        self._waiting: list[tuple[float, int]] = []  # (when, position) of next attempts
+        self._waiting: list[tuple[float, int]] = []  # (when, position): next attempts, and what was put off
         self._events: list[Event] = []  # not yet told to the listeners
         self._wakes: list[tuple[float, int, float]] = []  # (when, pid, its start), some out of date
         self._lonely: Running | None = None
@@ -123,8 +123,8 @@ class Scheduler:
         """Execute the plan to its end, or to the end that a signal or a fault brings."""
         self._skip([at for at, action in enumerate(self._plan.actions) if action is Action.SKIP], ON_REQUEST)
         adopt_orphans()
-        early = self._signals.wait(0)
-        if early is not None and early != signal.SIGCHLD:
+        early = self._signals.wait_for_end(0)
+        if early is not None:
             self._interrupt(early)  # before anything was started
         while True:
             self._reap()
@@ -196,8 +196,8 @@ class Scheduler:
         if busy or self._unsaid:
             until = min(until, now + _IDLE_S)
         timeout = None if until == _NEVER else max(0.0, until - now)
-        number = self._signals.wait(timeout)
-        if number is not None and number != signal.SIGCHLD:
+        number = self._signals.wait_for_end(timeout)
+        if number is not None:
             self._interrupt(number)
 
     # --- choosing and starting --------------------------------------------------------------
@@ -231,7 +231,7 @@ class Scheduler:
             running = self._starter.open(position, job, progress)
         except OSError as exc:
             if exc.errno in _EXHAUSTED and (self._running or self._starting):
-                self._fewer_workers(position, progress, exc)
+                self._put_off(position, str(exc.strerror))
                 return False
             reason = f"Could not be started: its log cannot be written: {exc.strerror}"
             self._conclude(position, JobStatus.ERROR, reason, None)
@@ -241,14 +241,13 @@ class Scheduler:
         self._tell(AttemptStarting(time(), job, running.number, of, running.frame.path))
         return True
 
-    def _fewer_workers(self, position: int, progress: Progress, exc: OSError) -> None:
-        self._workers = len(self._running) + len(self._starting)
-        self._say(Warned(time(), f"{exc.strerror}: going on with {self._workers} at a time"))
-        if progress.attempts:
-            heappush(self._waiting, (monotonic() + 1.0, position))
-        else:
-            del self._progress[position]
-            self._agenda.put_back(position)
+    def _put_off(self, position: int, why: str) -> None:
+        """The system has no room for one more just now: the job waits for the next worker to become free."""
+        workers = len(self._running) + len(self._starting)
+        if workers < self._workers:
+            self._workers = workers
+            self._say(Warned(time(), f"{why}: going on with {workers} at a time"))
+        heappush(self._waiting, (monotonic(), position))
 
     def _launch(self) -> None:
         """Start what was chosen. RUNNING is committed."""
@@ -259,18 +258,12 @@ class Scheduler:
                 self._starter.start(running, self._progress[running.position])
             except CannotStartError as exc:
                 if exc.errno in _EXHAUSTED and self._running:
-                    self._start_later(running, exc)
+                    joblog.end(running.frame, f"not started: {exc}", 0.0)
+                    self._put_off(running.position, str(exc))
                 else:
                     self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
             else:
                 self._watch(running)
-
-    def _start_later(self, running: Running, exc: CannotStartError) -> None:
-        """There are too many processes just now: the attempt is made again when there are fewer."""
-        joblog.end(running.frame, f"not started: {exc}", 0.0)
-        self._workers = len(self._running)
-        self._say(Warned(time(), f"{exc}: going on with {self._workers} at a time"))
-        heappush(self._waiting, (monotonic() + 1.0, running.position))
 
     def _watch(self, running: Running) -> None:
         self._running[running.pid] = running
@@ -382,7 +375,7 @@ class Scheduler:
 
     def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> bool:
         """Plan the next attempt, if there is to be one."""
-        if self._stopped or self._cause is not None:
+        if self._stopped:
             return False
         policy = running.job.retry
         now = monotonic()
@@ -461,13 +454,17 @@ class Scheduler:
         starting, self._starting = self._starting, []
         for running in starting:  # chosen, but not yet committed
             joblog.end(running.frame, f"not started: {reason}", 0.0)
-            if self._progress[running.position].attempts:
-                positions.append(running.position)
+            positions.append(running.position)
+        begun = []
+        for position in sorted(positions):
+            attempts = self._progress[position].attempts
+            if attempts:
+                begun.append((position, attempts[-1]))
             else:
-                del self._progress[running.position]
-                self._skip([running.position], reason)
-                self._skip(self._agenda.failed(running.position), reason)
-        return [(position, self._progress[position].attempts[-1]) for position in sorted(positions)]
+                del self._progress[position]
+                self._skip([position], reason)
+                self._skip(self._agenda.failed(position), reason)
+        return begun
 
     # --- deadlines, and ending what runs ------------------------------------------------------
 

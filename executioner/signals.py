@@ -51,6 +51,11 @@ class SignalQueue:
         self._alarm_at = _NEVER
         return None
 
+    def wait_for_end(self, timeout_s: float | None) -> int | None:
+        """As ``wait``, for who wants to know of the signals that end a run; a child's end wakes as well."""
+        number = self.wait(timeout_s)
+        return None if number == signal.SIGCHLD else number
+
     def _set_alarm(self, timeout_s: float) -> None:
         """See to it that SIGALRM comes in time; one that comes too early does no harm."""
         at = monotonic() + timeout_s

@@ -179,3 +179,67 @@ def test_a_preview_refuses_what_the_run_would_refuse(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith("Error: The history cannot be written: no permission")
+
+
+SHORT_OF_PROCESSES = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from executioner import attempt, cli
+start = attempt.Starter.start
+def refused(self, running, progress):
+    if running.job.id == "b":
+        raise attempt.CannotStartError("Resource temporarily unavailable", 11)
+    start(self, running, progress)
+attempt.Starter.start = refused
+cli.main_script()
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "b"),
+    [([], ("SKIPPED", "run stopped after a failed")), (["--continue-on-error"], ("ERROR", None))],
+)
+def test_a_job_put_off_for_lack_of_processes_is_dropped_or_tried_again(
+    program: Program, flags: list[str], b: tuple[str, str | None]
+) -> None:
+    """A job that the system could not start yet has no attempt: a stop skips it, else it is tried again."""
+    program.config({"a": "touch started; read x < gate; exit 3", "b": "true"})
+    with gate(program.folder / "gate") as open_gate:
+        command = [program.command()[0], "-c", SHORT_OF_PROCESSES, str(ROOT), "-c", "flow.json", "-j", "2", *flags]
+        with ended(
+            subprocess.Popen(
+                command,
+                cwd=program.folder,
+                env=program.environment(),
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        ) as process:
+            program.wait_for("started")
+            open_gate()
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    rows = program.jobs()
+    assert (rows["a"]["status"], rows["b"]["status"]) == ("FAILED", b[0])
+    assert rows["b"]["reason"] == (b[1] or "Could not be started: Resource temporarily unavailable")
+    assert err.count("Resource temporarily unavailable: going on with 1 at a time") == 1
+
+
+def test_a_history_that_was_removed_is_kept_whole_in_the_spool(program: Program) -> None:
+    """Results committed into a file that is gone by the run's end are in the spool with the rest; exit 3."""
+    program.config({"a": "true", "b": "touch started; read x < gate"})
+    with gate(program.folder / "gate") as open_gate, ended(program.start("-c", "flow.json")) as process:
+        program.wait_for("started")
+        for path in program.history.parent.iterdir():
+            path.unlink()
+        open_gate()
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "removed or replaced during the run" in err
+    assert "SUCCESS" not in out
+    [spool] = (program.folder / "logs").glob("*.spool.json")
+    found: dict[str, str] = {}
+    for job in json.loads(spool.read_text())["jobs"]:
+        found[job["id"]] = job.get("status", found.get(job["id"], ""))
+    assert found == {"a": "SUCCESS", "b": "SUCCESS"}

@@ -1,7 +1,6 @@
 """The end of a run: recorded first, told then."""
 
 import json
-import signal
 from time import monotonic, time
 
 from executioner import joblog
@@ -76,7 +75,7 @@ class Finish:
         return end.exit_code
 
     def _asked_to_end(self) -> bool:
-        return self._signals.wait(0) not in (None, signal.SIGCHLD)
+        return self._signals.wait_for_end(0) is not None
 
     # --- recording --------------------------------------------------------------------------
 
@@ -89,8 +88,7 @@ class Finish:
         give_up = monotonic() + BUSY_TIMEOUT_S
         try:
             while not self._writer.finish_run(end):
-                number = self._signals.wait(0.05)
-                if monotonic() > give_up or number not in (None, signal.SIGCHLD):
+                if self._signals.wait_for_end(0.05) is not None or monotonic() > give_up:
                     return HistoryError("it is locked by another process")
         except HistoryError as exc:
             return exc
@@ -99,7 +97,7 @@ class Finish:
     def _spool(self, end: RunEnd, error: HistoryError) -> HistoryError:
         """Put what could not be written beside the logs; the error that tells so."""
         workflow, run_id = self._workflow, self._writer.run_id
-        path = f"{workflow.log_dir}/executioner.{joblog.file_word(workflow.name)}.run-{run_id}.spool.json"
+        path = f"{workflow.log_dir}/{joblog.stem(workflow.name)}.run-{run_id}.spool.json"
         try:
             make_folder(workflow.log_dir)
             self._writer.spool(path, error.what, end)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, time
 from typing import NamedTuple
@@ -112,6 +113,7 @@ class _Run:
         self._environments = environments
         self._writer = writer
         self._typed = typed
+        self._process = this_process()
         self._started_at = time()
         self._started_mono = monotonic()
         self._log = _Log(-1, "")
@@ -129,7 +131,7 @@ class _Run:
         reporter = Reporter(
             tally, len(workflow.jobs), log, self._progress_stream(), self._terminal.err, verbose=options.verbose
         )
-        self._plan = self._affordable(log)
+        warnings += self._limit_workers()
         self._announce(run_id, log, warnings)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         scheduler = Scheduler(
@@ -171,7 +173,7 @@ class _Run:
             started_at=self._started_at,
             user=_user(),
             host=os.uname().nodename,
-            process=this_process(),
+            process=self._process,
             options=_stored_options(self._context.options),
             version=__version__,
         )
@@ -194,10 +196,10 @@ class _Run:
     def _open_log(self, run_id: int) -> str:
         """Create the run's main log; a folder that is missing is made."""
         workflow = self._workflow
-        stem = f"executioner.{joblog.file_word(workflow.name)}.run-{run_id}"
         try:
             make_folder(workflow.log_dir)
-            self._log = _Log(*joblog.create(workflow.log_dir, stem))
+            name = f"{joblog.stem(workflow.name)}.run-{run_id}"
+            self._log = _Log(*joblog.create(workflow.log_dir, name))
         except OSError as exc:
             raise log_dir_error(workflow, f"{exc.strerror}: {exc.filename}") from exc
         return self._log.path
@@ -222,34 +224,30 @@ class _Run:
         if stream is not None:
             stream.write(f"{local_time(self._started_at)[11:]} {line}\n")
 
-    def _affordable(self, log: RunLog) -> Plan:
-        """The plan with no more workers than there are descriptors for logs and checks."""
-        import resource
-
+    def _limit_workers(self) -> list[str]:
+        """Plan for no more workers than there are descriptors for logs and checks; what to say of that."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY or self._plan.workers * 2 + 64 < soft:
-            return self._plan
+            return []
         try:
             used = len(os.listdir("/proc/self/fd"))
         except OSError:
             used = 32
         each = 2 if any(job.pre_checks or job.post_checks for job in self._workflow.jobs) else 1
         most = max(1, (soft - used - _SPARE_DESCRIPTORS) // each)
-        if most >= self._plan.workers:
-            return self._plan
-        text = f"the limit of {soft} open files (ulimit -n) allows {most} at a time, not {self._plan.workers}"
-        log.write(self._started_at, f"Warning: {text}")
-        if not self._context.options.quiet:
-            self._terminal.err.write(warning_text(text, self._terminal.err.palette))
-        return self._plan._replace(workers=most)
+        wanted = self._plan.workers
+        if most >= wanted:
+            return []
+        self._plan = self._plan._replace(workers=most)
+        return [f"the limit of {soft} open files (ulimit -n) allows {most} at a time, not {wanted}"]
 
     def _conditions(self, run_id: int, identity: Mapping[str, bytes]) -> Conditions:
-        workflow, process = self._workflow, this_process()
+        workflow, process = self._workflow, self._process
         return Conditions(
             run_id=run_id,
             token=f"{identity['id'].decode('ascii')}-{run_id}-{process.pid}-{process.start_ticks or 0}",
             log_dir=workflow.log_dir,
-            log_stem=f"executioner.{joblog.file_word(workflow.name)}",
+            log_stem=joblog.stem(workflow.name),
             environment=self._environments.of_run(run_id, self._writer.path),
             words=None if workflow.allow_shell else _words,
         )

@@ -125,15 +125,6 @@ def test_the_rest_can_be_dropped() -> None:
     assert (agenda.take(), len(agenda), agenda.drop_rest()) == (None, 0, [])
 
 
-def test_a_job_can_be_put_back() -> None:
-    """A job that could not be started is handed out again, in its old rank."""
-    agenda = Agenda(plan(job("a"), job("b")))
-    taken = agenda.take()
-    assert taken == 0 and len(agenda) == 1
-    agenda.put_back(taken)
-    assert (len(agenda), agenda.take(), agenda.take(), agenda.take()) == (2, 0, 1, None)
-
-
 @given(st.integers(1, 40), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_every_job_comes_once_after_its_dependencies(size: int, workers: int, chance: Random) -> None:
     """In any graph, with any jobs skipped or failing, each job is handed out, dropped or skipped exactly once."""
