@@ -16,6 +16,7 @@ from executioner.render.command import Invocation
 from executioner.render.error import error_text
 from executioner.terminal import Terminal, open_missing_streams, original_environment
 
+_USAGE = "-c FILE [options]"
 _EPILOG = """\
 examples:
   {program} --simple-config > nightly.json     a first config to edit
@@ -47,7 +48,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     program = program.replace("%", "%%")
     parser = _Parser(
         prog=program,
-        usage=f"{program} -c FILE [options]",
+        usage=f"{program} {_USAGE}",
         description="Run a JSON file of shell jobs with dependencies; remember every run.",
         epilog=_EPILOG.replace("{program}", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -241,11 +242,11 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
             typed = typed._replace(directory=cwd)
         parser = build_parser(Invocation(program).plain(()))
         if not argv:
-            return _short_help(terminal, parser, typed)
+            return _short_help(terminal, typed)
         arguments = _parse(parser, argv)
         terminal = Terminal(arguments.color, environment)
         code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, _options(arguments)))
-    except (ExecutionerError, KeyboardInterrupt, Exception) as exc:
+    except (KeyboardInterrupt, Exception) as exc:
         if "--debug" in argv:
             import traceback
 
@@ -254,10 +255,9 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
     return _delivered(terminal, code)
 
 
-def _short_help(terminal: Terminal, parser: argparse.ArgumentParser, typed: Invocation) -> int:
-    terminal.err.write(
-        f"Usage: {parser.usage}\n\nRuns a JSON file of shell jobs with dependencies.\n".replace("%%", "%")
-    )
+def _short_help(terminal: Terminal, typed: Invocation) -> int:
+    usage = f"{Invocation(typed.program).plain(())} {_USAGE}"
+    terminal.err.write(f"Usage: {usage}\n\nRuns a JSON file of shell jobs with dependencies.\n")
     terminal.err.write(f"To see all options:\n  {typed.plain(['--help'])}\n")
     return 2
 

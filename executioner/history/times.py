@@ -1,6 +1,7 @@
 """Instants as the history stores them: UTC, ISO 8601, fixed width, so that text sorts as time."""
 
 import time
+from functools import lru_cache
 
 
 def utc_text(at: float) -> str:
@@ -10,24 +11,9 @@ def utc_text(at: float) -> str:
     return f"{_whole(second)}{fraction:06d}Z"
 
 
-class _Cache:
-    """The text of the second asked for last: most instants of a busy run share theirs."""
-
-    __slots__ = ("second", "text")
-
-    def __init__(self) -> None:
-        self.second = -1
-        self.text = ""
-
-
-_last = _Cache()
-
-
+@lru_cache(maxsize=4)  # most instants of a busy run share their second
 def _whole(second: int) -> str:
-    if second != _last.second:
-        _last.text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        _last.second = second
-    return _last.text
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
 
 
 def from_utc_text(text: str) -> float:
