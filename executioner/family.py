@@ -140,6 +140,7 @@ class Family:
         """
         numbers = (number, signal.SIGCONT) if number == signal.SIGTERM else (number,)
         members = self.members(table)
+        living = {member.pid: member for member in members}
         # a group's number is not given away while it has a member
         whole_group = not self.reaped or any(member.group == self._leader for member in members)
         for one in numbers:
@@ -147,6 +148,8 @@ class Family:
                 _signal(os.killpg, self._leader, one)
             for member in members:
                 if member.group != self._leader:  # nobody is signalled twice
+                    if number == signal.SIGTERM and self._is_cared_for(member, living):
+                        continue
                     _signal(os.kill, member.pid, one)
         return len(members)
 
@@ -165,6 +168,23 @@ class Family:
                     members.append(child)
         self._known.update((process.pid, process.created_at) for process in members)
         return members
+
+    def _is_cared_for(self, member: Process, living: dict[int, Process]) -> bool:
+        """Whether a member is of a nested run whose runner lives: that one gets TERM, and ends its jobs itself.
+
+        Else a job that ends well on TERM could be taken for one that ended by itself.
+        """
+        if not self._is_nested(member):
+            return False
+        above: Process | None = member
+        while above is not None and self._is_nested(above):
+            above = living.get(above.parent)
+        return above is not None
+
+    def _is_nested(self, member: Process) -> bool:
+        """Whether a process was started by a run inside the job: other marks follow the job's."""
+        marks = (member.trace or "").split()
+        return self._mark in marks[:-1]
 
     def _owns(self, process: Process, starts: dict[int, float]) -> bool:
         if process.pid == self._leader and self.reaped:
