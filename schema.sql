@@ -6,7 +6,7 @@
 -- given with --env under names that do not look secret.
 
 PRAGMA application_id = 1163412803;  -- "EXEC"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE run_metadata (
     run_id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused
@@ -61,6 +61,7 @@ CREATE TABLE job_history (
     marked_by TEXT,            -- of a job that a person marked as successful
     marked_at TIMESTAMP,
     mark_reason TEXT,
+    max_retries INTEGER,       -- how many retries the config allowed
     PRIMARY KEY (run_id, id)
 ) WITHOUT ROWID;
 
@@ -71,7 +72,51 @@ CREATE TABLE database_identity (
     value BLOB NOT NULL
 ) WITHOUT ROWID;
 
-CREATE INDEX run_by_config ON run_metadata (config_path, run_id);
-CREATE INDEX run_by_application ON run_metadata (application_name, run_id);
-CREATE INDEX run_by_status ON run_metadata (status, run_id);
-CREATE INDEX run_by_root ON run_metadata (root_run_id, run_id);
+-- Lists of runs, newest first, stay as fast with a million runs as with a thousand: one
+-- index for each filter with the status, in the order of run ids and in that of start times.
+CREATE INDEX run_by_status ON run_metadata (status);
+CREATE INDEX run_by_application ON run_metadata (application_name, status);
+CREATE INDEX run_by_config ON run_metadata (config_path, status);
+CREATE INDEX run_by_user ON run_metadata (user, status);
+CREATE INDEX run_by_status_time ON run_metadata (status, start_time);
+CREATE INDEX run_by_application_time ON run_metadata (application_name, status, start_time);
+CREATE INDEX run_by_config_time ON run_metadata (config_path, status, start_time);
+CREATE INDEX run_by_user_time ON run_metadata (user, status, start_time);
+
+-- The same for partly completed runs: some of their jobs succeeded, but not all.
+CREATE INDEX partly_by_status ON run_metadata (status)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_application ON run_metadata (application_name, status)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_config ON run_metadata (config_path, status)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_user ON run_metadata (user, status)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_status_time ON run_metadata (status, start_time)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_application_time ON run_metadata (application_name, status, start_time)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_config_time ON run_metadata (config_path, status, start_time)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+CREATE INDEX partly_by_user_time ON run_metadata (user, status, start_time)
+    WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
+
+-- Chains of resumes.
+CREATE INDEX run_by_root ON run_metadata (root_run_id);
+CREATE INDEX run_by_parent ON run_metadata (parent_run_id) WHERE parent_run_id IS NOT NULL;
+
+-- For people and other tools: the questions that are asked most.
+CREATE VIEW run_overview AS
+SELECT run_id, application_name, status,
+       datetime(start_time, 'localtime') AS started,
+       round(duration_seconds, 1) AS seconds,
+       completed_jobs, total_jobs, failure_summary, user, host, config_path, parent_run_id,
+       (SELECT max(child.run_id) FROM run_metadata AS child
+        WHERE child.parent_run_id = run.run_id) AS resumed_by
+FROM run_metadata AS run;
+
+CREATE VIEW failed_jobs AS
+SELECT run.run_id, run.application_name, job.id, job.status, job.reason, job.exit_code,
+       datetime(job.last_run, 'localtime') AS last_started, job.retry_count, job.log_path
+FROM run_metadata AS run JOIN job_history AS job ON job.run_id = run.run_id
+WHERE job.status IN ('FAILED', 'TIMEOUT', 'ERROR', 'INTERRUPTED');

@@ -1,3 +1,35 @@
-"""Executioner: runs a JSON file of shell jobs, remembers every run, resumes what is missing."""
+"""Executioner: runs a JSON file of shell jobs, remembers every run, resumes what is missing.
+
+For scripts: ``from executioner import History`` reads what was run (docs/history.md).
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executioner.errors import HistoryError as HistoryError
+    from executioner.errors import UnknownRunError as UnknownRunError
+    from executioner.history.reader import History as History
+    from executioner.history.records import Job as Job
+    from executioner.history.records import Run as Run
+    from executioner.history.records import RunDetails as RunDetails
 
 __version__ = "0.1.0"
+__all__ = ["History", "HistoryError", "Job", "Run", "RunDetails", "UnknownRunError"]
+
+_PLACES = {
+    "History": "executioner.history.reader",
+    "HistoryError": "executioner.errors",
+    "Job": "executioner.history.records",
+    "Run": "executioner.history.records",
+    "RunDetails": "executioner.history.records",
+    "UnknownRunError": "executioner.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name where it is asked for: the command line must not wait for what it does not use."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

@@ -23,17 +23,24 @@ class ExecutionerError(Exception):
         details: Sequence[str] = (),
         steps: Sequence[NextStep] = (),
         assurance: str = "",
+        body: Sequence[str] = (),
     ) -> None:
+        """``body`` are lines that are shown as they are, after an empty one."""
         super().__init__(what)
         self.what = what
         self.where = where
         self.details = tuple(details)
         self.steps = tuple(steps)
         self.assurance = assurance
+        self.body = tuple(body)
 
 
 class UsageError(ExecutionerError):
     """The command line asks for something that cannot be done."""
+
+
+class UnknownRunError(ExecutionerError, LookupError):
+    """There is no run of that id in the history."""
 
 
 class Problem(NamedTuple):

@@ -1,6 +1,14 @@
-"""Making folders for what only their owner should read."""
+"""Folders: where the history lies by default, and making such as only their owner should read."""
 
 import os
+
+
+def default_history() -> str:
+    """Where the history is kept when nobody says otherwise (XDG Base Directory Specification)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):
+        state = os.path.expanduser("~/.local/state")
+    return os.path.join(state, "executioner", "history.db")
 
 
 def make_folder(path: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from executioner.errors import UsageError
+from executioner.folders import default_history
 from executioner.render.command import Invocation
 from executioner.render.text import quoted, shown_path
 from executioner.terminal import Terminal
@@ -85,24 +86,16 @@ def program_words(orig_argv: Sequence[str], arguments: int, search_path: str) ->
     return [script if "/" in script else f"./{script}"] if first in interpreters else words
 
 
-def default_history_path() -> str:
-    """Where the history is kept when nobody says otherwise (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):
-        state = os.path.expanduser("~/.local/state")
-    return os.path.join(state, "executioner", "history.db")
-
-
 def history_path(context: Context, configured: str | None) -> str:
     """The history in use: ``--db``, ``$EXECUTIONER_DB``, the config's, or the state folder's."""
-    chosen = context.options.db or os.environ.get("EXECUTIONER_DB") or configured or default_history_path()
+    chosen = context.options.db or os.environ.get("EXECUTIONER_DB") or configured or default_history()
     return os.path.realpath(os.path.join(context.cwd, chosen))
 
 
 def invocation(context: Context, config: str | None, history: str) -> Invocation:
     """How to print commands that go on from here."""
     options = context.options
-    default = history == os.path.realpath(default_history_path())
+    default = history == os.path.realpath(default_history())
     return Invocation(
         program=context.program,
         directory=None if context.terminal.anybody else context.cwd,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from executioner.commands.context import Context
 from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import check_can_hold
-from executioner.history.read import UnfinishedRun
+from executioner.history.liveness import UnfinishedRun
 from executioner.model import NextStep, Workflow
 from executioner.plan import Preferences
 from executioner.render.command import Invocation

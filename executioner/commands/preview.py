@@ -2,13 +2,12 @@
 
 import json
 from os.path import dirname
-from sqlite3 import Connection
 
 from executioner.commands.context import Context
 from executioner.commands.guards import active_warnings
 from executioner.folders import check_can_hold
 from executioner.history.files import Kind, check_writable, identify, problem
-from executioner.history.read import durations_s, reading, unfinished_runs
+from executioner.history.reader import History
 from executioner.plan import Plan
 from executioner.render.command import Invocation
 from executioner.render.dryrun import plan_lines, plan_object
@@ -53,10 +52,6 @@ def _look(plan: Plan, history: str, typed: Invocation) -> tuple[dict[str, list[f
         return {}, []
 
     check_writable(history)
-
-    def look(connection: Connection) -> tuple[dict[str, list[float]], list[str]]:
-        unfinished = unfinished_runs(connection, history + ".lock", workflow.config_path)
-        warnings = active_warnings(workflow, [run for run in unfinished if run.lives], typed)
-        return (durations_s(connection, workflow.name) if plan.workers > 1 else {}), warnings
-
-    return reading(history, look)
+    reader = History(history)
+    warnings = active_warnings(workflow, reader.active_runs(workflow.config_path), typed)
+    return (reader.durations_s(workflow.name) if plan.workers > 1 else {}), warnings

@@ -179,7 +179,7 @@ class _Run:
         )
         definition = definer(workflow.env, identity["key"])
         jobs = (
-            NewJob(job.id, position, job.description, job.command, definition(job))
+            NewJob(job.id, position, job.description, job.command, definition(job), job.retry.max_retries)
             for position, job in enumerate(workflow.jobs)
         )
         try:

@@ -5,16 +5,20 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
+from typing import TypeAlias
 
 from executioner.errors import HistoryError
 
 APPLICATION_ID = 1163412803
-SCHEMA_VERSION = 1
-_TABLES = ("run_metadata", "job_history", "database_identity")
+SCHEMA_VERSION = 2
+_TABLES = {"run_metadata", "job_history", "database_identity"}
+_EARLIER_COLUMNS = {"run_id", "id", "status", "application_name"}
 BUSY_TIMEOUT_S = 30.0
 _ANOTHER = "To use another history, add --db FILE."
+#: The application id, the schema version, and the tables; of a foreign database with their columns.
+Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -23,6 +27,8 @@ class Kind(Enum):
 
     ABSENT = 1
     CURRENT = 2
+    OLDER = 3  # an earlier version of our schema: migrated on the first writing use
+    EARLIER_TOOL = 4  # the database of the tool before this one: taken over on the first writing use
 
 
 def schema_text() -> str:
@@ -77,6 +83,8 @@ def identify(path: str) -> Kind:
     # asked even where the header looks right: the truth may stand in the write-ahead log
     ours = int.from_bytes(head[68:72], "big") == APPLICATION_ID
     application, version, tables = _ask(path, ours=ours)
+    if application == 0 and is_earlier_tool(tables):
+        return Kind.EARLIER_TOOL
     if application != APPLICATION_ID:
         raise refusal(path, "This is not a history: an SQLite database of another program")
     if version > SCHEMA_VERSION:
@@ -85,9 +93,14 @@ def identify(path: str) -> Kind:
             "The history was written by a newer executioner",
             f"Its schema is version {version}, this program knows {SCHEMA_VERSION}: upgrade executioner.",
         )
-    if version < 1 or tables != len(_TABLES):
+    if version < 1 or not tables.keys() >= _TABLES:
         raise refusal(path, "The history is damaged: tables are missing")
-    return Kind.CURRENT
+    return Kind.CURRENT if version == SCHEMA_VERSION else Kind.OLDER
+
+
+def is_earlier_tool(tables: Mapping[str, frozenset[str]]) -> bool:
+    """Whether tables and their columns are those of the tool before this one."""
+    return "run_metadata" not in tables and tables.get("job_history", frozenset()) >= _EARLIER_COLUMNS
 
 
 def _beginning(path: str) -> tuple[os.stat_result | None, bytes]:
@@ -108,7 +121,7 @@ def _beginning(path: str) -> tuple[os.stat_result | None, bytes]:
 def _is_cut(path: str, status: os.stat_result, head: bytes) -> bool:
     """Whether a database lacks its end. While a write-ahead log is folded in, it may seem to."""
     for _ in range(3):
-        if status.st_size >= _stated_size(head) or has_content(path + "-wal"):
+        if status.st_size >= _stated_size(head) or has_log(path):
             return False
         time.sleep(0.01)
         again, head = _beginning(path)
@@ -134,6 +147,11 @@ def file_id(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def has_log(path: str) -> bool:
+    """Whether a write-ahead log, or the journal of a database without one, belongs to a file's content."""
+    return has_content(path + "-wal") or has_content(path + "-journal")
+
+
 def has_content(path: str) -> bool:
     """Whether there is a file with anything in it."""
     try:
@@ -142,14 +160,14 @@ def has_content(path: str) -> bool:
         return False
 
 
-def _ask(path: str, *, ours: bool) -> tuple[int, int, int]:
-    """The application id, the schema version, and how many of our tables there are, read only.
+def _ask(path: str, *, ours: bool) -> Facts:
+    """What a database says of itself, read only.
 
     With a write-ahead log SQLite makes a ``-shm`` beside the file, if it can; beside what
-    is not ours it shall not.
+    is not ours it shall not. A journal that a crash left can only be applied to a copy.
     """
     try:
-        if not has_content(path + "-wal"):
+        if not has_log(path):
             before = file_state(path)
             try:
                 return _answers(uri(path, "mode=ro&immutable=1"))
@@ -163,23 +181,34 @@ def _ask(path: str, *, ours: bool) -> tuple[int, int, int]:
                 if not cannot_open(exc):
                     raise
         with private_copy(path) as copy:
-            return _answers(uri(copy, "mode=ro"))
+            return _answers(uri(copy, "mode=rw"))
     except (sqlite3.Error, OSError) as exc:
         raise refusal(path, f"The history is damaged: {exc}") from exc
 
 
-def _answers(database: str) -> tuple[int, int, int]:
-    names = ", ".join(f"'{name}'" for name in _TABLES)
+def _answers(database: str) -> Facts:
     with contextlib.closing(sqlite3.connect(database, uri=True, isolation_level=None)) as connection:
-        [application] = connection.execute("PRAGMA application_id").fetchone()
-        [version] = connection.execute("PRAGMA user_version").fetchone()
-        [tables] = connection.execute(f"SELECT count(*) FROM sqlite_schema WHERE name IN ({names})").fetchone()
-    return application, version, tables
+        return facts(connection)
+
+
+def facts(connection: sqlite3.Connection) -> Facts:
+    """What a database says of itself: the application id, the schema version, tables with their columns."""
+    [application] = connection.execute("PRAGMA application_id").fetchone()
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    if application == APPLICATION_ID:
+        return application, version, dict.fromkeys(names, frozenset())
+    columns = "SELECT name FROM pragma_table_info(?)"
+    return (
+        application,
+        version,
+        {name: frozenset(c for (c,) in connection.execute(columns, (name,))) for name in names},
+    )
 
 
 @contextlib.contextmanager
 def private_copy(path: str) -> Iterator[str]:
-    """A copy of a database and its write-ahead log in a folder of its own, for as long as it is used.
+    """A copy of a database and its logs in a folder of its own, for as long as it is used.
 
     Where the database's folder is read-only, SQLite cannot read a write-ahead log there.
     """
@@ -189,8 +218,9 @@ def private_copy(path: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="executioner-") as folder:
         copy = os.path.join(folder, "history.db")
         shutil.copyfile(path, copy)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(path + "-wal", copy + "-wal")
+        for ending in ("-wal", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path + ending, copy + ending)
         yield copy
 
 
@@ -209,7 +239,7 @@ def check_writable(path: str) -> None:
 def file_state(path: str) -> tuple[int, int, int, bool]:
     """What changes when a history does: compare before and after."""
     status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns, has_content(path + "-wal")
+    return status.st_ino, status.st_size, status.st_mtime_ns, has_log(path)
 
 
 def mode(path: str) -> int:
@@ -232,8 +262,8 @@ def is_busy(exc: sqlite3.Error) -> bool:
 
 
 def cannot_open(exc: sqlite3.Error) -> bool:
-    """Whether an error says that a file of the database could not be opened."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN
+    """Whether an error says that a file beside the database could not be opened, or not be undone from."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:

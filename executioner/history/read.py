@@ -2,43 +2,39 @@
 
 import contextlib
 import json
-import os
 import sqlite3
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from executioner.errors import HistoryError
 from executioner.history import files
-from executioner.history.lock import ProcessIdentity, is_alive, is_held
-from executioner.history.times import from_utc_text
+from executioner.history.liveness import Liveness
+from executioner.history.query import RESUMABLE, SELECT_RUN, Row
+from executioner.history.records import JOB_COLUMNS, Job, Run, RunDetails
 
 _T = TypeVar("_T")
 _ATTEMPTS = 20
-_JSON_COLUMNS = ("options", "retry_history", "definition")
-_RUNNING = """
-SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path FROM run_metadata
-WHERE status = 'RUNNING' ORDER BY run_id"""
 _DURATIONS = """
 SELECT id, duration_seconds FROM job_history
-WHERE run_id IN (SELECT run_id FROM run_metadata WHERE application_name = ? ORDER BY run_id DESC LIMIT ?)
-  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL"""
-
-
-class UnfinishedRun(NamedTuple):
-    """A run that is recorded as RUNNING; ``lives`` says whether its runner still exists."""
-
-    run_id: int
-    lives: bool
-    user: str | None
-    host: str | None
-    pid: int | None
-    started_at: float
+WHERE run_id IN (SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs)
+  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL""".format(
+    " UNION ALL ".join(
+        "SELECT * FROM (SELECT run_id FROM run_metadata WHERE application_name = :application"
+        f" AND status = '{status}' ORDER BY run_id DESC LIMIT :runs)"
+        for status in ("RUNNING", "SUCCESS", "FAILED", "INTERRUPTED", "PARTIAL")
+    )
+)
+_JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDER BY position, id"
+_COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
+_RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
+_RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.index("definition")
+NO_RESULT = "Its runner ended without recording a result"
 
 
 def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
     """What ``work`` makes of a history that is opened for reading and not changed at all.
 
-    Without a write-ahead log the file is read as it lies there, and again if it was changed
+    Without a write-ahead log or a journal the file is read as it lies there, and again if it was changed
     meanwhile; with one, through it; where the folder does not allow that, from a private
     copy.
 
@@ -77,69 +73,96 @@ def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
     try:
         with (
             files.private_copy(path) as copy,
-            contextlib.closing(_open(files.uri(copy, "mode=ro"))) as connection,
+            contextlib.closing(_open(files.uri(copy, "mode=rw"))) as connection,
         ):
             return work(connection)
     except (sqlite3.Error, OSError) as exc:
         raise files.problem(path, exc) from exc
 
 
-def unfinished_runs(
-    connection: sqlite3.Connection, lock_path: str, config_path: str | None = None
-) -> list[UnfinishedRun]:
-    """The runs recorded as RUNNING, of one config or of all, oldest first.
-
-    A lock that cannot be read counts as held: a live run is never called dead.
-    """
-    found = []
-    for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
-        if config_path is not None and not _same_file(config, config_path):
-            continue
-        held = is_held(lock_path, run_id) is not False
-        lives = held or is_alive(ProcessIdentity(boot_id, pid, ticks))
-        found.append(UnfinishedRun(run_id, lives, user, host, pid, from_utc_text(start)))
-    return found
-
-
-def _same_file(one: str | None, other: str) -> bool:
-    """Whether two paths lead to one file, by whatever links."""
-    try:
-        return one == other or (one is not None and os.path.samefile(one, other))
-    except OSError:
-        return False
-
-
 def durations_s(connection: sqlite3.Connection, application_name: str, runs: int = 10) -> dict[str, list[float]]:
     """How long each job took when it succeeded, in the application's last ``runs`` runs."""
     found: dict[str, list[float]] = {}
-    for job, duration in connection.execute(_DURATIONS, (application_name, runs)):
+    wanted = {"application": application_name, "runs": runs}
+    for job, duration in connection.execute(_DURATIONS, wanted):
         found.setdefault(job, []).append(duration)
     return found
 
 
-def run_object(connection: sqlite3.Connection, run_id: int) -> dict[str, object] | None:
-    """A run and its jobs in config order, as documented in docs/history.md; None if unknown."""
-    rows = _rows(connection, "SELECT * FROM run_metadata WHERE run_id = ?", run_id)
-    if not rows:
+def run_of(row: Row) -> Run:
+    """A row of ``SELECT_RUN`` as a record."""
+    run = Run._make((*row, False))
+    return run._replace(options=_decoded(run.options), resumable=bool(run.resumable))
+
+
+def unfinished(connection: sqlite3.Connection, run: Run, liveness: Liveness) -> Run:
+    """A run that is recorded as RUNNING, as it really is: its counts so far, and INTERRUPTED if it is dead."""
+    numbers = dict(connection.execute(_COUNTS, (run.run_id,)))
+    count = {name: sum(numbers.get(status, 0) for status in statuses) for name, statuses in _COUNTED.items()}
+    if liveness is not Liveness.DEAD:
+        return run._replace(**count, unverified=liveness is Liveness.UNVERIFIED)
+    count["skipped_jobs"] += numbers.get("PENDING", 0)
+    [resumable] = connection.execute(_RESUMABLE_IF_DEAD, (run.run_id,)).fetchone()
+    return run._replace(**count, status="INTERRUPTED", failure_summary=NO_RESULT, resumable=bool(resumable))
+
+
+_COUNTED: Mapping[str, tuple[str, ...]] = {
+    "completed_jobs": ("SUCCESS",),
+    "failed_jobs": ("FAILED", "TIMEOUT", "ERROR"),
+    "skipped_jobs": ("SKIPPED",),
+}
+
+
+def running_rows(connection: sqlite3.Connection) -> list[Row]:
+    """The rows of the runs that are recorded as RUNNING."""
+    return connection.execute(f"{SELECT_RUN} WHERE run.status = 'RUNNING'").fetchall()
+
+
+def run_details(
+    connection: sqlite3.Connection, run_id: int, running: Mapping[int, Liveness] | None = None
+) -> RunDetails | None:
+    """A run and its jobs; None if it is not known.
+
+    ``running`` says of the runs that are recorded as RUNNING whether they live.
+    """
+    row = connection.execute(f"{SELECT_RUN} WHERE run.run_id = ?", (run_id,)).fetchone()
+    if row is None:
         return None
-    jobs = job_rows(connection, run_id)
-    for job in jobs:
-        del job["run_id"], job["application_name"]
-    return {name: _value(name, value) for name, value in rows[0].items()} | {
-        "jobs": [{name: _value(name, value) for name, value in job.items()} for job in jobs]
-    }
+    run = run_of(row)
+    jobs = [_job(row) for row in connection.execute(_JOBS, (run_id,))]
+    liveness = (running or {}).get(run_id)
+    if liveness is not None:
+        run = unfinished(connection, run, liveness)
+    if liveness is Liveness.DEAD:
+        jobs = [_ended_with_its_run(job) for job in jobs]
+    return RunDetails(run, jobs)
+
+
+def _job(row: Row) -> Job:
+    values = list(row)
+    for column in (_RETRY_HISTORY, _DEFINITION):
+        values[column] = _decoded(values[column])
+    return Job._make(values)
+
+
+def _ended_with_its_run(job: Job) -> Job:
+    """A job of a dead run as the next run will record it."""
+    if job.status == "RUNNING":
+        return job._replace(status="INTERRUPTED", reason=NO_RESULT)
+    if job.status == "PENDING":
+        return job._replace(status="SKIPPED", reason="run interrupted")
+    return job
+
+
+def _decoded(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:  # somebody edited it
+        return None
 
 
 def job_rows(connection: sqlite3.Connection, run_id: int) -> list[dict[str, object]]:
     """The rows of a run's jobs, in config order, as they are stored."""
-    return _rows(connection, "SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", run_id)
-
-
-def _rows(connection: sqlite3.Connection, query: str, run_id: int) -> list[dict[str, object]]:
-    cursor = connection.execute(query, (run_id,))
+    cursor = connection.execute("SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", (run_id,))
     names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _value(name: str, value: object) -> object:
-    return json.loads(value) if name in _JSON_COLUMNS and isinstance(value, str) else value
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -21,8 +21,9 @@ from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
 from executioner.history.create import connect, create
+from executioner.history.liveness import UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
-from executioner.history.read import UnfinishedRun, durations_s, job_rows, run_object, unfinished_runs
+from executioner.history.read import NO_RESULT, durations_s, job_rows, run_details
 from executioner.history.times import utc_text
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
@@ -38,7 +39,7 @@ _PLACE_RUN = """
 UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?"""
 _INSERT_JOB = """
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
-    definition) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?)"""
+    definition, max_retries) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?)"""
 _DEAD_RUN = """
 UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?,
     completed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
@@ -49,7 +50,7 @@ UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?,
                     AND j.status IN ('SKIPPED', 'PENDING'))
 WHERE run_id = ? AND status = 'RUNNING'"""
 _DEAD_JOBS_RUNNING = """
-UPDATE job_history SET status = 'INTERRUPTED', reason = 'Its runner ended without recording a result'
+UPDATE job_history SET status = 'INTERRUPTED', reason = ?
 WHERE run_id = ? AND status = 'RUNNING'"""
 _DEAD_JOBS_PENDING = """
 UPDATE job_history SET status = 'SKIPPED', reason = 'run interrupted'
@@ -82,19 +83,20 @@ class NewJob(NamedTuple):
     description: str
     command: str
     definition: str
+    max_retries: int
 
 
 class HistoryWriter:
     """The one writing connection of a run. ``path`` must be absolute and real."""
 
     def __init__(self, path: str) -> None:
-        """Open the history at ``path``, creating it where nothing is there.
+        """Open the history at ``path``, creating it where nothing is there, bringing it up where it is older.
 
         Raises:
             HistoryError: the file is foreign, newer, damaged or cannot be written.
         """
         kind = files.identify(path)
-        if kind is files.Kind.CURRENT:
+        if kind is not files.Kind.ABSENT:
             files.check_writable(path)
         self.path = path
         self.run_id = 0
@@ -110,6 +112,11 @@ class HistoryWriter:
                 with self._lock.guard():
                     if files.identify(path) is files.Kind.ABSENT:
                         self.remarks += create(path, mode)
+            elif kind is not files.Kind.CURRENT:
+                from executioner.history.migrate import bring_up
+
+                with self._lock.guard():
+                    self.remarks += bring_up(path, mode)
             self._connection = connect(path, self._lock)
             self._file = files.file_id(path)
         self._execute = self._connection.cursor().execute
@@ -163,7 +170,7 @@ class HistoryWriter:
                 run_id = self._insert_run(run, run_id + 1)
             self._connection.executemany(
                 _INSERT_JOB,
-                ((run_id, *job[:4], run.application_name, job.definition) for job in jobs),
+                ((run_id, *job[:4], run.application_name, *job[4:]) for job in jobs),
             )
             self._execute(_PLACE_RUN, (open_log(run_id), run_id))
             self._execute("COMMIT")
@@ -192,8 +199,8 @@ class HistoryWriter:
     def _record_dead_runs(self) -> None:
         for run in unfinished_runs(self._connection, self._lock.path):
             if not run.lives:
-                self._execute(_DEAD_RUN, ("Its runner ended without recording a result", run.run_id))
-                self._execute(_DEAD_JOBS_RUNNING, (run.run_id,))
+                self._execute(_DEAD_RUN, (NO_RESULT, run.run_id))
+                self._execute(_DEAD_JOBS_RUNNING, (NO_RESULT, run.run_id))
                 self._execute(_DEAD_JOBS_PENDING, (run.run_id,))
 
     def note(self, event: Event) -> None:
@@ -258,7 +265,8 @@ class HistoryWriter:
     def run_object(self) -> dict[str, object] | None:
         """The run as scripts read it (docs/history.md)."""
         with _explained(self.path):
-            return run_object(self._connection, self.run_id)
+            details = run_details(self._connection, self.run_id)
+        return None if details is None else details.as_object()
 
     def _update(self, columns: tuple[str, ...]) -> str:
         statement = self._updates.get(columns)

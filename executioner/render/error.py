@@ -15,7 +15,9 @@ def error_text(error: ExecutionerError, invocation: Invocation, palette: Palette
     where = f" ({safe(error.where)})" if error.where else ""
     lines = [f"{palette.paint('31', 'Error:')} {safe(error.what)}{where}"]
     lines += [f"  {safe(detail)}" for detail in error.details]
+    if error.body:
+        lines += ["", *map(safe, error.body)]
     rest = steps_text(error.steps, invocation, error.assurance)
-    if error.details and rest:
+    if (error.details or error.body) and rest:
         lines.append("")
     return "\n".join([*lines, *rest]) + "\n"

@@ -1,0 +1,82 @@
+"""Which of the runs that are recorded as RUNNING still have a runner."""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from executioner.history.lock import ProcessIdentity, is_alive, is_held
+from executioner.history.times import from_utc_text
+
+_RUNNING = """
+SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path FROM run_metadata
+WHERE status = 'RUNNING' ORDER BY run_id"""
+
+
+class Liveness(Enum):
+    """What is known of a run that is recorded as RUNNING."""
+
+    ALIVE = 1
+    UNVERIFIED = 2  # the lock file cannot be read: it counts as alive
+    DEAD = 3
+
+
+class UnfinishedRun(NamedTuple):
+    """A run that is recorded as RUNNING."""
+
+    run_id: int
+    liveness: Liveness
+    user: str | None
+    host: str | None
+    pid: int | None
+    started_at: float
+
+    @property
+    def lives(self) -> bool:
+        """Whether its runner may still exist."""
+        return self.liveness is not Liveness.DEAD
+
+
+def unfinished_runs(
+    connection: sqlite3.Connection, lock_path: str, config_path: str | None = None
+) -> list[UnfinishedRun]:
+    """The runs recorded as RUNNING, of one config or of all, oldest first."""
+    found = []
+    for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
+        if config_path is None or _same_file(config, config_path):
+            liveness = _liveness(lock_path, run_id, ProcessIdentity(boot_id, pid, ticks))
+            found.append(UnfinishedRun(run_id, liveness, user, host, pid, from_utc_text(start)))
+    return found
+
+
+def _liveness(lock_path: str, run_id: int, process: ProcessIdentity) -> Liveness:
+    held = is_held(lock_path, run_id)
+    if held or is_alive(process):
+        return Liveness.ALIVE
+    return Liveness.UNVERIFIED if held is None else Liveness.DEAD
+
+
+def begin_settled(connection: sqlite3.Connection, lock_path: str) -> Mapping[int, Liveness]:
+    """Begin a read transaction, and say what is known of the runs that are RUNNING in it.
+
+    A run that is found dead may have recorded its end just before it went: its row is
+    read again, in a transaction that begins after that was found.
+    """
+    dead: set[int] = set()
+    while True:
+        connection.execute("BEGIN")
+        found = {run.run_id: run.liveness for run in unfinished_runs(connection, lock_path)}
+        now_dead = {run_id for run_id, liveness in found.items() if liveness is Liveness.DEAD}
+        if now_dead <= dead:
+            return found
+        dead = now_dead
+        connection.execute("COMMIT")
+
+
+def _same_file(one: str | None, other: str) -> bool:
+    """Whether two paths lead to one file, by whatever links."""
+    try:
+        return one == other or (one is not None and os.path.samefile(one, other))
+    except OSError:
+        return False

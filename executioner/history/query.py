@@ -1,0 +1,222 @@
+"""Finding runs: which statements answer a filter, each of them a walk along one index.
+
+A filter is split into streams, one for each status and application or config that it
+names. A stream is a SELECT that an index answers in the wanted order, so that it costs
+what it yields and not what the history holds; they are merged as they are read.
+"""
+
+import heapq
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from executioner.history.records import RUN_COLUMNS, Run
+
+#: A row: the columns of RUN_COLUMNS, the newest resuming run, and whether the run can be resumed.
+Row = tuple[object, ...]
+#: Where a page of rows ended: the start time, where rows are in its order, and the run id.
+Position = tuple[str | None, int]
+
+_UNSUCCESSFUL = ("FAILED", "INTERRUPTED", "PARTIAL")
+_ENDED = ("SUCCESS", *_UNSUCCESSFUL)
+PARTLY_COMPLETED = "completed_jobs > 0 AND completed_jobs < total_jobs"
+#: Whether an ended run that was no success can be resumed: it is the newest of its chain, no
+#: newer run of its config succeeded, and jobs are missing for another reason than --skip.
+RESUMABLE = """(
+    NOT EXISTS (SELECT 1 FROM run_metadata AS later
+                WHERE later.root_run_id = run.root_run_id AND later.run_id > run.run_id)
+    AND NOT EXISTS (SELECT 1 FROM run_metadata AS later WHERE later.config_path = run.config_path
+                    AND later.status = 'SUCCESS' AND later.run_id > run.run_id)
+    AND (run.config_path IS NOT NULL
+         OR NOT EXISTS (SELECT 1 FROM run_metadata AS later
+                        WHERE later.application_name = run.application_name
+                        AND later.status = 'SUCCESS' AND later.run_id > run.run_id))
+    AND EXISTS (SELECT 1 FROM job_history AS job WHERE job.run_id = run.run_id AND job.status <> 'SUCCESS'
+                AND (job.status <> 'SKIPPED' OR job.reason IS NOT '--skip')))"""
+RESUMED_BY = "(SELECT max(child.run_id) FROM run_metadata AS child WHERE child.parent_run_id = run.run_id)"
+SELECT_RUN = (
+    f"SELECT {', '.join(f'run.{name}' for name in RUN_COLUMNS)}, {RESUMED_BY},"
+    f" run.status NOT IN ('RUNNING', 'SUCCESS') AND {RESUMABLE} FROM run_metadata AS run"
+)
+_MOST_STREAMS = 200  # applications that match a pattern; if there are more, all runs are looked through
+_RUN_ID = RUN_COLUMNS.index("run_id")
+_START_TIME = RUN_COLUMNS.index("start_time")
+
+# The distinct values of a column, by jumping from one to the next along an index.
+_DISTINCT = """
+WITH RECURSIVE found(value) AS (
+    SELECT (SELECT {column} FROM run_metadata WHERE {column} IS NOT NULL ORDER BY {column} LIMIT 1)
+    UNION ALL
+    SELECT (SELECT {column} FROM run_metadata WHERE {column} > found.value ORDER BY {column} LIMIT 1)
+    FROM found WHERE found.value IS NOT NULL)
+"""
+_APPLICATIONS = _DISTINCT.format(column="application_name") + "SELECT value FROM found WHERE value IS NOT NULL"
+_NEWEST = "coalesce((SELECT run_id FROM run_metadata WHERE {} ORDER BY run_id DESC LIMIT 1), 0)"
+# Configs, and the newest successes of those that have runs without success after them.
+_OPEN = _DISTINCT + (
+    "SELECT value, success FROM (SELECT value, {success} AS success, max({others}) AS other"
+    " FROM found WHERE value IS NOT NULL GROUP BY value) WHERE other > success"
+)
+
+
+class RunFilter(NamedTuple):
+    """Which runs are wanted; what is empty or None does not matter.
+
+    Attributes:
+        statuses: of the run, upper case.
+        application: a name, or a shell pattern (``*``, ``?``, ``[a-z]``) for names.
+        user: a user's name.
+        config_paths: absolute paths, any of which will do.
+        since: the earliest start, as stored text.
+        before: starts are earlier than this text.
+        partly_completed: some jobs succeeded, but not all.
+        resumable: it can be resumed.
+    """
+
+    statuses: tuple[str, ...] = ()
+    application: str | None = None
+    user: str | None = None
+    config_paths: tuple[str, ...] = ()
+    since: str | None = None
+    before: str | None = None
+    partly_completed: bool = False
+    resumable: bool = False
+
+    @property
+    def by_time(self) -> bool:
+        """Whether rows come in the order of start times: where those are filtered. Else of run ids."""
+        return self.since is not None or self.before is not None
+
+
+def matches(run: Run, wanted: RunFilter, after: Position | None = None) -> bool:
+    """Whether a run is wanted, as the statements would find it, and stands after a position."""
+    name, start = run.application_name, run.start_time or ""
+    here = (start if wanted.by_time else None, run.run_id)
+    return (
+        (not wanted.statuses or run.status in wanted.statuses)
+        and (wanted.application is None or _named(name, wanted.application))
+        and (wanted.user is None or run.user == wanted.user)
+        and (not wanted.config_paths or run.config_path in wanted.config_paths)
+        and (wanted.since is None or start >= wanted.since)
+        and (wanted.before is None or "" < start < wanted.before)
+        and (not wanted.partly_completed or 0 < run.completed_jobs < run.total_jobs)
+        and (not wanted.resumable or run.resumable)
+        and (after is None or here < after)
+    )
+
+
+def _named(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+class Stream(NamedTuple):
+    """One statement and its values."""
+
+    sql: str
+    values: Sequence[object]
+
+
+def applications(connection: sqlite3.Connection, pattern: str | None = None) -> list[str]:
+    """The applications of the history whose names match a shell pattern, sorted."""
+    names = [name for (name,) in connection.execute(_APPLICATIONS)]
+    return [name for name in names if pattern is None or _named(name, pattern)]
+
+
+def ended_runs(connection: sqlite3.Connection, wanted: RunFilter, after: Position | None) -> Iterator[Row]:
+    """The rows of ended runs that are wanted, newest first, from a position on; read as they are taken."""
+    cursors = [connection.execute(*stream) for stream in streams(connection, wanted, after)]
+    if wanted.by_time:
+        yield from heapq.merge(*cursors, key=lambda row: (row[_START_TIME], row[_RUN_ID]), reverse=True)
+    else:
+        yield from heapq.merge(*cursors, key=lambda row: row[_RUN_ID], reverse=True)
+
+
+def streams(connection: sqlite3.Connection, wanted: RunFilter, after: Position | None) -> Iterator[Stream]:
+    """The statements that together give the ended runs that are wanted."""
+    common, common_values = _common(wanted, after)
+    kind = "partly" if wanted.partly_completed and not wanted.resumable else "run"
+    order = "start_time DESC, run_id DESC" if wanted.by_time else "run_id DESC"
+    statuses = _UNSUCCESSFUL if wanted.resumable else _ENDED
+    for column, own, own_values in _groups(connection, wanted):
+        # named, so that no statistics that another tool has left in the file change the plan
+        index = f"{kind}_by_{column}{'_time' if wanted.by_time else ''}"
+        where = " AND ".join([*own, "status = ?", *common])
+        sql = f"{SELECT_RUN} INDEXED BY {index} WHERE {where} ORDER BY {order}"
+        for status in statuses:
+            if not wanted.statuses or status in wanted.statuses:
+                yield Stream(sql, [*own_values, status, *common_values])
+
+
+class _Group(NamedTuple):
+    """What tells streams apart beside the status: conditions on the column that leads an index."""
+
+    column: str
+    conditions: Sequence[str]
+    values: Sequence[object]
+
+
+def _groups(connection: sqlite3.Connection, wanted: RunFilter) -> list[_Group]:
+    named = wanted.application is not None
+    names = applications(connection, wanted.application) if named else []
+    if named and len(names) <= _MOST_STREAMS and not (wanted.resumable or wanted.config_paths):
+        return [_Group("application", ["application_name = ?"], [name]) for name in names]
+    among = ["application_name IN (SELECT value FROM json_each(?))"] if named else []
+    values = [json.dumps(names)] if named else []
+    if wanted.resumable:
+        return [
+            _Group(column, [*own, *among], [*own_values, *values])
+            for column, own, own_values in _resumable_groups(connection, wanted)
+        ]
+    if wanted.config_paths:
+        paths = dict.fromkeys(wanted.config_paths)
+        return [_Group("config", ["config_path = ?", *among], [path, *values]) for path in paths]
+    return [_Group("status" if wanted.user is None else "user", among, values)]
+
+
+def _common(wanted: RunFilter, after: Position | None) -> tuple[list[str], list[object]]:
+    """The conditions that every stream has."""
+    conditions: list[str] = []
+    values: list[object] = []
+
+    def add(condition: str, *more: object) -> None:
+        conditions.append(condition)
+        values.extend(more)
+
+    if wanted.user is not None:
+        add("user = ?", wanted.user)
+    if wanted.since is not None:
+        add("start_time >= ?", wanted.since)
+    if wanted.before is not None:
+        add("start_time < ?", wanted.before)
+    if after is not None and wanted.by_time:
+        add("(start_time, run_id) < (?, ?)", *after)
+    elif after is not None:
+        add("run_id < ?", after[1])
+    if wanted.resumable:
+        add(RESUMABLE)
+    if wanted.partly_completed:
+        add(PARTLY_COMPLETED)
+    return conditions, values
+
+
+def _resumable_groups(connection: sqlite3.Connection, wanted: RunFilter) -> Iterator[_Group]:
+    """Runs that can be resumed are newer than the newest success of their config.
+
+    Of a run whose config is not known (it was taken over) its application stands for it.
+    """
+    for path, success in connection.execute(_open_groups("config_path")):
+        if not wanted.config_paths or path in wanted.config_paths:
+            yield _Group("config", ["config_path = ?", "run_id > ?"], [path, success])
+    if not wanted.config_paths:
+        for name, success in connection.execute(_open_groups("application_name")):
+            yield _Group(
+                "application", ["application_name = ?", "config_path IS NULL", "run_id > ?"], [name, success]
+            )
+
+
+def _open_groups(column: str) -> str:
+    success = _NEWEST.format(f"{column} = found.value AND status = 'SUCCESS'")
+    others = ", ".join(_NEWEST.format(f"{column} = found.value AND status = '{one}'") for one in _UNSUCCESSFUL)
+    return _OPEN.format(column=column, success=success, others=others)

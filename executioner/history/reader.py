@@ -1,0 +1,177 @@
+"""The history for reading: what the command line's lists and screens use, and scripts may.
+
+Nothing is ever written, and nobody who writes is held up. Each call sees the history as
+it is at that moment.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from executioner.errors import HistoryError, UnknownRunError
+from executioner.folders import default_history
+from executioner.history import files
+from executioner.history.liveness import Liveness, UnfinishedRun, begin_settled, unfinished_runs
+from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
+from executioner.history.read import durations_s, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.records import Run, RunDetails
+from executioner.history.times import utc_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_T = TypeVar("_T")
+_PAGE = 500
+_LARGEST_ID = 2**63 - 1
+
+
+class History:
+    """A history that is read and never written.
+
+    >>> for run in History("history.db").runs(status=["FAILED"], limit=3):
+    ...     print(run.run_id, run.application_name, run.failure_summary)
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Open the history at ``path``; by default ``$EXECUTIONER_DB``, else the one in the state folder.
+
+        Raises:
+            HistoryError: there is none, or it cannot be used.
+        """
+        chosen = os.fspath(path) if path is not None else os.environ.get("EXECUTIONER_DB") or default_history()
+        self.path = os.path.realpath(chosen)
+        self._copy: sqlite3.Connection | None = None  # of one that is not of this version
+        kind = files.identify(self.path)
+        if kind is files.Kind.ABSENT:
+            raise HistoryError("There is no history", self.path)
+        if kind is not files.Kind.CURRENT:
+            from executioner.history.migrate import in_memory
+
+            self._copy = reading(self.path, in_memory)
+
+    def runs(
+        self,
+        *,
+        status: Iterable[str] = (),
+        application: str | None = None,
+        user: str | None = None,
+        config: str | os.PathLike[str] | None = None,
+        since: "datetime | None" = None,
+        until: "datetime | None" = None,
+        partly_completed: bool = False,
+        resumable: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Run]:
+        """The runs for which all of this is true, newest first; read as they are taken.
+
+        Newest is the greatest run id; with ``since`` or ``until`` the latest start.
+
+        Args:
+            status: any of these, for example ``["FAILED", "INTERRUPTED"]``.
+            application: this application; ``*``, ``?`` and ``[a-z]`` match as in a shell.
+            user: who ran it.
+            config: the path of its config.
+            since: it started at this time or later; without a time zone: local time.
+            until: it started before this time.
+            partly_completed: some of its jobs succeeded, but not all.
+            resumable: it can be resumed.
+            limit: at most so many.
+
+        Raises:
+            HistoryError: the history cannot be read.
+        """
+        wanted = RunFilter(
+            statuses=tuple(one.upper() for one in status),
+            application=application,
+            user=user,
+            config_paths=() if config is None else config_paths(os.fspath(config)),
+            since=None if since is None else utc_text(since.timestamp()),
+            before=None if until is None else utc_text(until.timestamp()),
+            partly_completed=partly_completed,
+            resumable=resumable,
+        )
+        return self.find(wanted, limit)
+
+    def find(self, wanted: RunFilter, limit: int | None = None) -> Iterator[Run]:
+        """The runs that a filter wants, newest first; read as they are taken, a page at a time."""
+        after: Position | None = None
+        left = _LARGEST_ID if limit is None else limit
+        while left > 0:
+            size = min(left, _PAGE)
+            page = self._read(lambda connection: self._page(connection, wanted, after, size))  # noqa: B023
+            yield from page
+            if len(page) < size:
+                return
+            after = (page[-1].start_time if wanted.by_time else None, page[-1].run_id)
+            left -= size
+
+    def _page(
+        self, connection: sqlite3.Connection, wanted: RunFilter, after: Position | None, size: int
+    ) -> list[Run]:
+        """The next runs, merged from those that have ended and those that are recorded as RUNNING."""
+        from heapq import merge
+        from itertools import islice
+
+        liveness = begin_settled(connection, self._lock_path)
+        recorded = map(run_of, running_rows(connection))
+        running = [unfinished(connection, run, liveness[run.run_id]) for run in recorded]
+        running = [run for run in running if matches(run, wanted, after)]
+        ended = map(run_of, ended_runs(connection, wanted, after))
+
+        def order(run: Run) -> tuple[str, int]:
+            return (run.start_time or "" if wanted.by_time else "", run.run_id)
+
+        page = list(islice(merge(sorted(running, key=order, reverse=True), ended, key=order, reverse=True), size))
+        connection.execute("ROLLBACK")
+        return page
+
+    def run(self, run_id: int) -> RunDetails:
+        """A run with its jobs.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            HistoryError: the history cannot be read.
+        """
+
+        def work(connection: sqlite3.Connection) -> RunDetails | None:
+            running = begin_settled(connection, self._lock_path)
+            details = run_details(connection, run_id, running)
+            connection.execute("ROLLBACK")
+            return details
+
+        details = self._read(work) if 0 < run_id <= _LARGEST_ID else None
+        if details is None:
+            raise UnknownRunError(f"Run ID {run_id} not found in history.")
+        return details
+
+    def applications(self, pattern: str | None = None) -> list[str]:
+        """The names of the applications that match a shell pattern, sorted."""
+        return self._read(lambda connection: applications(connection, pattern))
+
+    def durations_s(self, application: str) -> dict[str, list[float]]:
+        """How long each job took when it succeeded, in the application's last ten runs."""
+        return self._read(lambda connection: durations_s(connection, application))
+
+    def active_runs(self, config_path: str) -> list[UnfinishedRun]:
+        """The runs of a config that are on, oldest first."""
+
+        def work(connection: sqlite3.Connection) -> list[UnfinishedRun]:
+            return unfinished_runs(connection, self._lock_path, config_path)
+
+        return [run for run in self._read(work) if run.liveness is not Liveness.DEAD]
+
+    @property
+    def _lock_path(self) -> str:
+        return f"{self.path}.lock"
+
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        if self._copy is not None:
+            return work(self._copy)
+        return reading(self.path, work)
+
+
+def config_paths(path: str) -> tuple[str, ...]:
+    """The paths under which runs of a config file may be recorded; it need not exist any more."""
+    plain = os.path.abspath(path)
+    return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
