@@ -101,6 +101,9 @@ CREATE INDEX partly_by_config_time ON run_metadata (config_path, status, start_t
 CREATE INDEX partly_by_user_time ON run_metadata (user, status, start_time)
     WHERE completed_jobs > 0 AND completed_jobs < total_jobs;
 
+-- Runs that were taken over from a tool that did not record the config.
+CREATE INDEX run_without_config ON run_metadata (application_name, status) WHERE config_path IS NULL;
+
 -- Chains of resumes.
 CREATE INDEX run_by_root ON run_metadata (root_run_id);
 CREATE INDEX run_by_parent ON run_metadata (parent_run_id) WHERE parent_run_id IS NOT NULL;

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from executioner.errors import HistoryError as HistoryError
     from executioner.errors import UnknownRunError as UnknownRunError
     from executioner.history.reader import History as History
-    from executioner.history.records import Job as Job
-    from executioner.history.records import Run as Run
-    from executioner.history.records import RunDetails as RunDetails
+    from executioner.records import Job as Job
+    from executioner.records import Run as Run
+    from executioner.records import RunDetails as RunDetails
 
 __version__ = "0.1.0"
 __all__ = ["History", "HistoryError", "Job", "Run", "RunDetails", "UnknownRunError"]
@@ -19,9 +19,9 @@ __all__ = ["History", "HistoryError", "Job", "Run", "RunDetails", "UnknownRunErr
 _PLACES = {
     "History": "executioner.history.reader",
     "HistoryError": "executioner.errors",
-    "Job": "executioner.history.records",
-    "Run": "executioner.history.records",
-    "RunDetails": "executioner.history.records",
+    "Job": "executioner.records",
+    "Run": "executioner.records",
+    "RunDetails": "executioner.records",
     "UnknownRunError": "executioner.errors",
 }
 

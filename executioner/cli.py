@@ -5,18 +5,19 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from executioner import __version__
 from executioner.commands.context import Context, Options, current_folder, program_words
 from executioner.errors import ExecutionerError, HistoryError, UsageError
-from executioner.model import NextStep
+from executioner.model import JobStatus, NextStep, RunStatus
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
 from executioner.terminal import Terminal, open_missing_streams, original_environment
 
 _USAGE = "-c FILE [options]"
+_LOOK_USAGE = "--list-runs | --show-run RUN_ID | --show-log RUN_ID [JOB]"
 _EPILOG = """\
 examples:
   {program} --simple-config > nightly.json     a first config to edit
@@ -24,6 +25,9 @@ examples:
   {program} -c nightly.json --dry-run          what would it do?
   {program} -c nightly.json                    run it
   {program} -c nightly.json -j 4               four jobs at a time
+  {program} --list-runs --status failed        what went wrong lately?
+  {program} --show-run last                    how did the newest run go, and what now?
+  {program} --show-log last load --follow      what is the job load printing?
 
 exit codes:
   0 all jobs succeeded   1 a job failed   2 wrong usage or config, nothing was run
@@ -42,13 +46,17 @@ class _Parser(argparse.ArgumentParser):
         what = message[:1].upper() + message[1:]
         raise UsageError(what, "command line", steps=[NextStep("To see all options:", ("--help",))])
 
+    def format_help(self) -> str:
+        """The help; argparse cannot say that one word may be left out, but no more may follow."""
+        return super().format_help().replace("[JOB ...]", "[JOB]")
+
 
 def build_parser(program: str) -> argparse.ArgumentParser:
     """The parser of all options, grouped as ``--help`` shows them; ``program`` is how it was called."""
     program = program.replace("%", "%%")
     parser = _Parser(
         prog=program,
-        usage=f"{program} {_USAGE}",
+        usage=f"{program} {_USAGE}\n       {program} {_LOOK_USAGE}",
         description="Run a JSON file of shell jobs with dependencies; remember every run.",
         epilog=_EPILOG.replace("{program}", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -68,8 +76,11 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         "--continue-on-error", action="store_true", help="after a failure go on with what does not depend on it"
     )
     run.add_argument("--parallel", action="store_true", help="run jobs side by side, one a processor")
-    run.add_argument("-j", "--workers", metavar="N", type=_workers, help="run up to N jobs side by side")
+    run.add_argument(
+        "-j", "--workers", metavar="N", type=_number(1, 100_000), help="run up to N jobs side by side"
+    )
     run.add_argument("--sequential", action="store_true", help="run one job at a time")
+    _add_history_options(parser)
     config = parser.add_argument_group("config help")
     config.add_argument("--validate", action="store_true", help="check the config, and run nothing")
     config.add_argument("--simple-config", action="store_true", help="print a small config to start from")
@@ -81,9 +92,9 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     general.add_argument("--db", metavar="PATH", help="the history database (default: in the state folder)")
     general.add_argument(
         "--format",
-        choices=("table", "json"),
+        choices=("table", "json", "csv"),
         default="table",
-        help="json: for scripts, on stdout; the rest on stderr",
+        help="json, and csv of runs or jobs: for scripts, on stdout; the rest on stderr",
     )
     general.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     general.add_argument("--quiet", action="store_true", help="print nothing on success (for cron)")
@@ -94,14 +105,57 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _workers(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if not 1 <= number <= 100_000:
-        raise argparse.ArgumentTypeError(f'expected a number from 1 to 100000, got "{text}"')
-    return number
+def _add_history_options(parser: argparse.ArgumentParser) -> None:
+    history = parser.add_argument_group("history")
+    history.add_argument("--list-runs", action="store_true", help="list the newest runs; with -c those of FILE")
+    history.add_argument("--last", metavar="N", type=_number(1), help="list N runs (default: 20)")
+    history.add_argument("--limit", dest="last", type=_number(1), help=argparse.SUPPRESS)
+    history.add_argument(
+        "--status",
+        metavar="S",
+        action="append",
+        default=[],
+        help="only these statuses (comma list), of runs or jobs",
+    )
+    history.add_argument("--app", metavar="A", help="only this application; * and ? match as in a shell")
+    history.add_argument(
+        "--since", metavar="T", help='started at T or later: 2025-05-23, "2025-05-23 09:45", 7d, 12h, ...'
+    )
+    history.add_argument("--until", metavar="T", help="started at T or earlier: the same, today, yesterday")
+    history.add_argument("--user", metavar="U", help="only runs of this user")
+    history.add_argument(
+        "--partly-completed", action="store_true", help="only runs with some but not all jobs done"
+    )
+    history.add_argument("--resumable", action="store_true", help="only runs that can be resumed")
+    history.add_argument("--show-run", metavar="RUN_ID", type=_run_id, help="show a run, by its id or: last")
+    history.add_argument(
+        "--show-log",
+        metavar=("RUN_ID", "JOB"),
+        nargs="+",
+        help="print a job's log; JOB may be left out if one failed",
+    )
+    history.add_argument("--follow", action="store_true", help="go on printing the log until the job ends")
+    history.add_argument("--tail", metavar="N", type=_number(0), help="print only the last N lines of the log")
+
+
+def _number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """A reader of numbers in a range."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f'expected a number from {least} to {most}, got "{text}"')
+        return number
+
+    return read
+
+
+def _run_id(text: str) -> str:
+    if text.lower() == "last":
+        return "last"
+    if not (text.isascii() and text.isdigit() and len(text) < 1000):
+        raise argparse.ArgumentTypeError(f'expected a run id or "last", got "{text}"')
+    return text
 
 
 class _Arguments(argparse.Namespace):
@@ -115,6 +169,19 @@ class _Arguments(argparse.Namespace):
     parallel: bool
     workers: int | None
     sequential: bool
+    list_runs: bool
+    last: int | None
+    status: list[str]
+    app: str | None
+    since: str | None
+    until: str | None
+    user: str | None
+    partly_completed: bool
+    resumable: bool
+    show_run: str | None
+    show_log: list[str] | None
+    follow: bool
+    tail: int | None
     validate: bool
     simple_config: bool
     sample_config: bool
@@ -138,7 +205,71 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> _Arguments:
         parser.error(f"--sequential does not go with {other}")
     if arguments.db == "":
         parser.error("--db: expected a path, got nothing")
+    _check_together(parser, arguments, argv)
     return arguments
+
+
+#: What the program can be asked to do beside running a config, and which options each of it takes.
+_MODES = {
+    "list_runs": {"config", "last", "status", "app", "since", "until", "user", "partly_completed", "resumable"},
+    "show_run": {"config", "status"},
+    "show_log": {"config", "follow", "tail"},
+    "validate": {"config"},
+    "simple_config": set[str](),
+    "sample_config": set[str](),
+    "config_schema": set[str](),
+}
+_RUN_OPTIONS = {
+    *("config", "dry_run", "skip", "env", "continue_on_error", "parallel", "workers", "sequential"),
+}
+_GENERAL_OPTIONS = {"db", "format", "color", "quiet", "verbose", "debug", "version", "help"}
+
+
+def _check_together(parser: argparse.ArgumentParser, arguments: _Arguments, argv: Sequence[str]) -> None:
+    """Refuse options that do not go together, rather than leave one of them unheard."""
+    if arguments.help or arguments.version:
+        return
+    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    modes = [name for name in given if name in _MODES]
+    if len(modes) > 1:
+        parser.error(f"{_flag(modes[0])} does not go with {_flag(modes[1])}")
+    taken = _MODES[modes[0]] if modes else _RUN_OPTIONS
+    for name in given:
+        if name in taken or name in modes or name in _GENERAL_OPTIONS:
+            continue
+        if modes:
+            parser.error(f"{_flag(name)} does not go with {_flag(modes[0])}")
+        wanted = [mode for mode, takes in _MODES.items() if name in takes]
+        steps = [NextStep("Did you mean:", (_flag(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
+        what = f"{_flag(name)} goes with {' or '.join(map(_flag, wanted))}"
+        raise UsageError(what, "command line", steps=[*steps, NextStep("To see all options:", ("--help",))])
+    if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
+        parser.error("--format csv goes with --list-runs or --show-run")
+    if arguments.show_log is not None:
+        if len(arguments.show_log) > 2:
+            parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
+        try:
+            arguments.show_log[0] = _run_id(arguments.show_log[0])
+        except argparse.ArgumentTypeError as exc:
+            parser.error(f"argument --show-log: {exc}")
+
+
+def _flag(name: str) -> str:
+    return "-c" if name == "config" else f"--{name.replace('_', '-')}"
+
+
+def _statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The statuses of comma lists, upper case."""
+    words = [word.strip().upper() for text in texts for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            import difflib
+
+            near = difflib.get_close_matches(word, known, 1)
+            meant = f', did you mean "{near[0]}"?' if near else ""
+            expected = f"expected {', '.join(known)}"
+            raise UsageError(f'--status: no status "{word}"{meant}', "command line", details=[expected])
+    return tuple(dict.fromkeys(words))
 
 
 def _unknown(parser: argparse.ArgumentParser, word: str, *, config_given: bool) -> UsageError:
@@ -169,6 +300,7 @@ def _options(arguments: _Arguments) -> Options:
         workers=arguments.workers,
         sequential=arguments.sequential,
         json=arguments.format == "json",
+        csv=arguments.format == "csv",
         quiet=arguments.quiet,
         verbose=arguments.verbose,
     )
@@ -206,6 +338,8 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: _Arguments, context: C
         from executioner.config.keys import json_schema
 
         out.write(json.dumps(json_schema(), indent=2) + "\n")
+    elif arguments.list_runs or arguments.show_run is not None or arguments.show_log is not None:
+        return _look_back(arguments, context)
     elif arguments.config is None:
         raise UsageError(
             "No config given",
@@ -221,6 +355,32 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: _Arguments, context: C
 
         return run(context)
     return 0
+
+
+def _look_back(arguments: _Arguments, context: Context) -> int:
+    """The commands that read the history."""
+    if arguments.list_runs:
+        from executioner.commands.list_runs import Listing, list_runs
+
+        listing = Listing(
+            last=arguments.last or Listing().last,
+            statuses=_statuses(arguments.status, list(RunStatus)),
+            application=arguments.app,
+            since=arguments.since,
+            until=arguments.until,
+            user=arguments.user,
+            partly_completed=arguments.partly_completed,
+            resumable=arguments.resumable,
+        )
+        return list_runs(context, listing)
+    if arguments.show_run is not None:
+        from executioner.commands.show_run import show_run
+
+        return show_run(context, arguments.show_run, _statuses(arguments.status, list(JobStatus)))
+    from executioner.commands.show_log import LogRequest, show_log
+
+    run, *job = arguments.show_log or []
+    return show_log(context, LogRequest(run, job[0] if job else None, arguments.follow, arguments.tail))
 
 
 def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
@@ -256,8 +416,9 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
 
 
 def _short_help(terminal: Terminal, typed: Invocation) -> int:
-    usage = f"{Invocation(typed.program).plain(())} {_USAGE}"
-    terminal.err.write(f"Usage: {usage}\n\nRuns a JSON file of shell jobs with dependencies.\n")
+    program = Invocation(typed.program).plain(())
+    terminal.err.write(f"Usage: {program} {_USAGE}\n       {program} {_LOOK_USAGE}\n\n")
+    terminal.err.write("Runs a JSON file of shell jobs with dependencies, and remembers every run.\n")
     terminal.err.write(f"To see all options:\n  {typed.plain(['--help'])}\n")
     return 2
 

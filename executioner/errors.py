@@ -77,6 +77,10 @@ class HistoryError(ExecutionerError):
     exit_code = 3
 
 
+class NoHistoryError(HistoryError):
+    """There is no history at that place."""
+
+
 class RunRefusedError(ExecutionerError):
     """The run may not start now, for example because too many are active."""
 

@@ -87,8 +87,12 @@ class Stream:
 
     def write(self, text: str) -> None:
         """Write text as far as the reader takes it, and keep the rest."""
-        if self.failure is None and text:
-            self._pending += text.encode(self.encoding, "backslashreplace")
+        self.write_bytes(text.encode(self.encoding, "backslashreplace"))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes as they are, as far as the reader takes them, and keep the rest."""
+        if self.failure is None and data:
+            self._pending += data
             self.push()
 
     @property

@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 
 # Modules by layer, from below. A prefix ending in "." stands for a package.
-RECORDS = ("model", "events", "errors")
+RECORDS = ("model", "events", "errors", "records")
 PURE = (
     "config.",
-    *("graph", "plan", "retry", "environ", "estimate", "verdict", "definition", "render."),
+    *("graph", "plan", "retry", "environ", "estimate", "verdict", "definition", "render.", "times", "when"),
 )
 EFFECTS = (
     *("process", "family", "signals", "joblog", "checks", "terminal"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from executioner.errors import UsageError
 from executioner.folders import default_history
@@ -24,6 +24,7 @@ class Options(NamedTuple):
     workers: int | None = None
     sequential: bool = False
     json: bool = False
+    csv: bool = False
     quiet: bool = False
     verbose: bool = False
 
@@ -101,23 +102,40 @@ def invocation(context: Context, config: str | None, history: str) -> Invocation
         directory=None if context.terminal.anybody else context.cwd,
         config=config,
         db=None if default else shown_path(history, context.cwd),
-        flags=_run_flags(options),
+        flags=run_flags(stored_options(options)),
     )
 
 
-def _run_flags(options: Options) -> str:
-    """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
+def stored_options(options: Options) -> dict[str, object]:
+    """The flags used, as the history keeps them; of secret-named variables only the names."""
     from executioner.environ import looks_secret
 
+    secret = sorted(name for name in options.env if looks_secret(name))
+    flags: dict[str, object] = {
+        "skip": list(options.skip),
+        "env": {name: value for name, value in options.env.items() if name not in secret},
+        "env_secret": secret,
+        "workers": options.workers,
+        "parallel": options.parallel,
+        "sequential": options.sequential,
+        "continue_on_error": options.continue_on_error,
+    }
+    return {name: value for name, value in flags.items() if value}
+
+
+def run_flags(stored: Mapping[str, Any]) -> str:
+    """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
     flags: list[str] = []
-    for name, value in options.env.items():
-        flags += ["--env", f'{name}="${{{name}:?}}"' if looks_secret(name) else quoted(f"{name}={value}")]
-    if options.workers is not None:
-        flags += ["--workers", str(options.workers)]
-    elif options.parallel:
+    for name, value in stored.get("env", {}).items():
+        flags += ["--env", quoted(f"{name}={value}")]
+    for name in stored.get("env_secret", ()):
+        flags += ["--env", f'{name}="${{{name}:?}}"']
+    if "workers" in stored:
+        flags += ["--workers", str(stored["workers"])]
+    elif stored.get("parallel"):
         flags.append("--parallel")
-    elif options.sequential:
+    elif stored.get("sequential"):
         flags.append("--sequential")
-    if options.continue_on_error:
+    if stored.get("continue_on_error"):
         flags.append("--continue-on-error")
     return " ".join(flags)

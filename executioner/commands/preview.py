@@ -11,9 +11,13 @@ from executioner.history.reader import History
 from executioner.plan import Plan
 from executioner.render.command import Invocation
 from executioner.render.dryrun import plan_lines, plan_object
-from executioner.render.error import warning_text
+from executioner.render.error import note_text, warning_text
 
 _LINES_AT_ONCE = 1000
+_COMING = {
+    Kind.OLDER: "The run would first bring the history to this version, after a backup beside it",
+    Kind.EARLIER_TOOL: "The run would first take over the history of the earlier tool, after a backup beside it",
+}
 
 
 def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
@@ -22,8 +26,11 @@ def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> in
     Raises:
         ExecutionerError: a run would end with it before its first job.
     """
-    durations, warnings = _look(plan, history, typed)
+    kind = identify(history)
+    durations, warnings = _look(plan, kind, history, typed)
     out, err = context.terminal.out, context.terminal.err
+    if kind in _COMING:
+        err.write(note_text(_COMING[kind]))
     for warning in warnings:
         err.write(warning_text(warning, err.palette))
     if context.options.json:
@@ -41,10 +48,10 @@ def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> in
     return 0
 
 
-def _look(plan: Plan, history: str, typed: Invocation) -> tuple[dict[str, list[float]], list[str]]:
+def _look(plan: Plan, kind: Kind, history: str, typed: Invocation) -> tuple[dict[str, list[float]], list[str]]:
     """What the history says to a plan: past durations, and warnings."""
     workflow = plan.workflow
-    if identify(history) is Kind.ABSENT:
+    if kind is Kind.ABSENT:
         try:
             check_can_hold(dirname(history))
         except OSError as exc:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from executioner import __version__, environ, joblog
 from executioner.attempt import Conditions, Starter
 from executioner.checks import CheckRunner
-from executioner.commands.context import Context, Options, history_path, invocation
+from executioner.commands.context import Context, history_path, invocation, stored_options
 from executioner.commands.finish import Finish
 from executioner.commands.guards import active_warnings, check_log_dir, log_dir_error, preferences
 from executioner.commands.workflow import load
@@ -24,7 +24,7 @@ from executioner.model import Job, Workflow
 from executioner.plan import Agenda, Plan, make_plan
 from executioner.process import Launcher
 from executioner.render.command import Invocation
-from executioner.render.error import warning_text
+from executioner.render.error import note_text, warning_text
 from executioner.render.progress import started_line
 from executioner.render.text import local_time, safe
 from executioner.scheduler import Scheduler
@@ -174,7 +174,7 @@ class _Run:
             user=_user(),
             host=os.uname().nodename,
             process=self._process,
-            options=_stored_options(self._context.options),
+            options=stored_options(self._context.options),
             version=__version__,
         )
         definition = definer(workflow.env, identity["key"])
@@ -217,6 +217,10 @@ class _Run:
         log.write(self._started_at, f"Config: {safe(workflow.config_path)}")
         log.write(self._started_at, f"History: {safe(self._writer.path)}")
         stream = self._progress_stream()
+        for note in self._writer.notes:
+            log.write(self._started_at, f"Note: {safe(note)}")
+            if stream is not None:
+                err.write(note_text(note))
         for warning in warnings:
             log.write(self._started_at, f"Warning: {safe(warning)}")
             if stream is not None:
@@ -277,18 +281,3 @@ def _words(job: Job, environment: Mapping[bytes, bytes]) -> list[bytes]:
     import shlex
 
     return environ.interpolate_words(shlex.split(job.command), environment)
-
-
-def _stored_options(options: Options) -> dict[str, object]:
-    """The flags used, as the history keeps them; of secret-named variables only the names."""
-    secret = sorted(name for name in options.env if environ.looks_secret(name))
-    flags: dict[str, object] = {
-        "skip": list(options.skip),
-        "env": {name: value for name, value in options.env.items() if name not in secret},
-        "env_secret": secret,
-        "workers": options.workers,
-        "parallel": options.parallel,
-        "sequential": options.sequential,
-        "continue_on_error": options.continue_on_error,
-    }
-    return {name: value for name, value in flags.items() if value}

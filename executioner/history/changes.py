@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
-from executioner.history.times import utc_text
 from executioner.model import Attempt, RunStatus
+from executioner.times import utc_text
 
 #: A job's id and the columns of its row that change.
 JobChange: TypeAlias = tuple[str, dict[str, object]]

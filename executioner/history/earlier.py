@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from executioner.history.times import utc_text
 from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.times import utc_text
 from executioner.verdict import JobOutcome, failure_summary, run_status
 
 _JOB_COLUMNS = (
@@ -198,6 +198,7 @@ def _attempts(row: _Row) -> list[dict[str, object]]:
     if status is JobStatus.SKIPPED:
         return entries
     own = _entry(status.value, reason, _int(row["last_exit_code"]), _time(row["last_run"]))
+    own["duration_seconds"] = _float(row["duration_seconds"])
     if entries and entries[-1]["status"] == status.value and len(entries) > (_int(row["retry_count"]) or 0):
         return entries  # the list has the last attempt already
     return [*entries, own]
@@ -232,6 +233,10 @@ def _entry(status: str, reason: str | None, exit_code: int | None, at: str | Non
 def _run(number: int, rows: Sequence[_Row], jobs: Sequence[_Job], summaries: Sequence[_Row]) -> tuple[object, ...]:
     """The values of ``_INSERT_RUN``: what was summed up of a run, and for the rest what its jobs tell."""
     last: _Row = summaries[-1] if summaries else dict.fromkeys(_RUN_COLUMNS)
+    # an attempt that was killed has jobs, but nobody summed it up
+    summed_up = _int(last["attempt_id"])
+    newest = max((_int(row["attempt_id"]) or 0 for row in rows), default=0)
+    complete = bool(summaries) and (summed_up is None or newest <= summed_up)
     outcomes = [job.outcome for job in jobs if job.outcome.status is not JobStatus.SUCCESS]
     statuses = [job.outcome.status for job in jobs]
     completed, failed, skipped = (
@@ -247,12 +252,24 @@ def _run(number: int, rows: Sequence[_Row], jobs: Sequence[_Job], summaries: Seq
     starts = [_time(one["start_time"]) or _time(one["created_at"], utc=True) for one in summaries]
     times = [at for at in (_time(row["last_run"]) for row in rows) if at is not None]
     start = min([at for at in starts if at is not None] or times, default=None)
-    end = _time(last["end_time"]) or (None if summaries else max(times, default=None))
+    end = _time(last["end_time"]) if complete else max(times, default=None)
     name = last["application_name"] or (rows[-1]["application_name"] if rows else None)
     return (
         *(number, number, _text(last["config_path"]), _text(last["working_dir"]), str(name or "")),
-        *(_run_status(last["status"], outcomes, len(jobs), total).value, total, completed, failed, skipped),
-        *(start, end, _between(start, end), _int(last["exit_code"]), failure_summary(outcomes, None)),
+        *(
+            _run_status(last["status"] if complete else None, outcomes, len(jobs), total).value,
+            total,
+            completed,
+            failed,
+            skipped,
+        ),
+        *(
+            start,
+            end,
+            _between(start, end),
+            _int(last["exit_code"]) if complete else None,
+            failure_summary(outcomes, None),
+        ),
     )
 
 
@@ -285,7 +302,7 @@ def _time(value: object, *, utc: bool = False) -> str | None:
 
 
 def _between(start: str | None, end: str | None) -> float | None:
-    from executioner.history.times import from_utc_text
+    from executioner.times import from_utc_text
 
     return None if start is None or end is None else max(0.0, from_utc_text(end) - from_utc_text(start))
 

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from executioner.history.lock import ProcessIdentity, is_alive, is_held
-from executioner.history.times import from_utc_text
+from executioner.times import from_utc_text
 
 _RUNNING = """
 SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path FROM run_metadata

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from executioner.history.records import RUN_COLUMNS, Run
+from executioner.records import RUN_COLUMNS, Run
 
 #: A row: the columns of RUN_COLUMNS, the newest resuming run, and whether the run can be resumed.
 Row = tuple[object, ...]
@@ -40,6 +40,7 @@ SELECT_RUN = (
     f"SELECT {', '.join(f'run.{name}' for name in RUN_COLUMNS)}, {RESUMED_BY},"
     f" run.status NOT IN ('RUNNING', 'SUCCESS') AND {RESUMABLE} FROM run_metadata AS run"
 )
+_NO_CONFIG = "application, without config"
 _MOST_STREAMS = 200  # applications that match a pattern; if there are more, all runs are looked through
 _RUN_ID = RUN_COLUMNS.index("run_id")
 _START_TIME = RUN_COLUMNS.index("start_time")
@@ -47,12 +48,14 @@ _START_TIME = RUN_COLUMNS.index("start_time")
 # The distinct values of a column, by jumping from one to the next along an index.
 _DISTINCT = """
 WITH RECURSIVE found(value) AS (
-    SELECT (SELECT {column} FROM run_metadata WHERE {column} IS NOT NULL ORDER BY {column} LIMIT 1)
+    SELECT (SELECT {column} FROM run_metadata WHERE {column} IS NOT NULL{also} ORDER BY {column} LIMIT 1)
     UNION ALL
-    SELECT (SELECT {column} FROM run_metadata WHERE {column} > found.value ORDER BY {column} LIMIT 1)
+    SELECT (SELECT {column} FROM run_metadata WHERE {column} > found.value{also} ORDER BY {column} LIMIT 1)
     FROM found WHERE found.value IS NOT NULL)
 """
-_APPLICATIONS = _DISTINCT.format(column="application_name") + "SELECT value FROM found WHERE value IS NOT NULL"
+_APPLICATIONS = (
+    _DISTINCT.format(column="application_name", also="") + "SELECT value FROM found WHERE value IS NOT NULL"
+)
 _NEWEST = "coalesce((SELECT run_id FROM run_metadata WHERE {} ORDER BY run_id DESC LIMIT 1), 0)"
 # Configs, and the newest successes of those that have runs without success after them.
 _OPEN = _DISTINCT + (
@@ -142,6 +145,8 @@ def streams(connection: sqlite3.Connection, wanted: RunFilter, after: Position |
     for column, own, own_values in _groups(connection, wanted):
         # named, so that no statistics that another tool has left in the file change the plan
         index = f"{kind}_by_{column}{'_time' if wanted.by_time else ''}"
+        if column == _NO_CONFIG:
+            index = "run_without_config"
         where = " AND ".join([*own, "status = ?", *common])
         sql = f"{SELECT_RUN} INDEXED BY {index} WHERE {where} ORDER BY {order}"
         for status in statuses:
@@ -206,17 +211,21 @@ def _resumable_groups(connection: sqlite3.Connection, wanted: RunFilter) -> Iter
 
     Of a run whose config is not known (it was taken over) its application stands for it.
     """
-    for path, success in connection.execute(_open_groups("config_path")):
+    for path, success in connection.execute(_OPEN_CONFIGS):
         if not wanted.config_paths or path in wanted.config_paths:
             yield _Group("config", ["config_path = ?", "run_id > ?"], [path, success])
     if not wanted.config_paths:
-        for name, success in connection.execute(_open_groups("application_name")):
+        for name, success in connection.execute(_OPEN_WITHOUT_CONFIG):
             yield _Group(
-                "application", ["application_name = ?", "config_path IS NULL", "run_id > ?"], [name, success]
+                _NO_CONFIG, ["application_name = ?", "config_path IS NULL", "run_id > ?"], [name, success]
             )
 
 
-def _open_groups(column: str) -> str:
+def _open_groups(column: str, also: str = "") -> str:
     success = _NEWEST.format(f"{column} = found.value AND status = 'SUCCESS'")
-    others = ", ".join(_NEWEST.format(f"{column} = found.value AND status = '{one}'") for one in _UNSUCCESSFUL)
-    return _OPEN.format(column=column, success=success, others=others)
+    newest = (_NEWEST.format(f"{column} = found.value{also} AND status = '{one}'") for one in _UNSUCCESSFUL)
+    return _OPEN.format(column=column, also=also, success=success, others=", ".join(newest))
+
+
+_OPEN_CONFIGS = _open_groups("config_path")
+_OPEN_WITHOUT_CONFIG = _open_groups("application_name", " AND config_path IS NULL")

@@ -10,7 +10,7 @@ from executioner.errors import HistoryError
 from executioner.history import files
 from executioner.history.liveness import Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
-from executioner.history.records import JOB_COLUMNS, Job, Run, RunDetails
+from executioner.records import JOB_COLUMNS, Job, Run, RunDetails
 
 _T = TypeVar("_T")
 _ATTEMPTS = 20
@@ -25,6 +25,7 @@ WHERE run_id IN (SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs)
     )
 )
 _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDER BY position, id"
+_ONE_JOB = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? AND id = ?"
 _COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
 _RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
 _RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.index("definition")
@@ -136,6 +137,14 @@ def run_details(
     if liveness is Liveness.DEAD:
         jobs = [_ended_with_its_run(job) for job in jobs]
     return RunDetails(run, jobs)
+
+
+def job_of(connection: sqlite3.Connection, run_id: int, job_id: str, liveness: Liveness | None) -> Job | None:
+    """One job of a run, of which ``liveness`` is known if it is recorded as RUNNING; None if it is not known."""
+    row = connection.execute(_ONE_JOB, (run_id, job_id)).fetchone()
+    if row is None:
+        return None
+    return _ended_with_its_run(_job(row)) if liveness is Liveness.DEAD else _job(row)
 
 
 def _job(row: Row) -> Job:

@@ -9,14 +9,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from executioner.errors import HistoryError, UnknownRunError
+from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.folders import default_history
 from executioner.history import files
 from executioner.history.liveness import Liveness, UnfinishedRun, begin_settled, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
-from executioner.history.read import durations_s, reading, run_details, run_of, running_rows, unfinished
-from executioner.history.records import Run, RunDetails
-from executioner.history.times import utc_text
+from executioner.history.read import durations_s, job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.records import Job, Run, RunDetails
+from executioner.times import utc_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,7 +44,7 @@ class History:
         self._copy: sqlite3.Connection | None = None  # of one that is not of this version
         kind = files.identify(self.path)
         if kind is files.Kind.ABSENT:
-            raise HistoryError("There is no history", self.path)
+            raise NoHistoryError("There is no history", self.path)
         if kind is not files.Kind.CURRENT:
             from executioner.history.migrate import in_memory
 
@@ -144,6 +144,21 @@ class History:
         if details is None:
             raise UnknownRunError(f"Run ID {run_id} not found in history.")
         return details
+
+    def job(self, run_id: int, job_id: str) -> Job | None:
+        """One job of a run; None if there is none of that id.
+
+        Raises:
+            HistoryError: the history cannot be read.
+        """
+
+        def work(connection: sqlite3.Connection) -> Job | None:
+            running = begin_settled(connection, self._lock_path)
+            job = job_of(connection, run_id, job_id, running.get(run_id))
+            connection.execute("ROLLBACK")
+            return job
+
+        return self._read(work)
 
     def applications(self, pattern: str | None = None) -> list[str]:
         """The names of the applications that match a shell pattern, sorted."""

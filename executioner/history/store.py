@@ -24,7 +24,7 @@ from executioner.history.create import connect, create
 from executioner.history.liveness import UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.read import NO_RESULT, durations_s, job_rows, run_details
-from executioner.history.times import utc_text
+from executioner.times import utc_text
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _COMMITS_BETWEEN_SIZE_CHECKS = 512
@@ -100,7 +100,8 @@ class HistoryWriter:
             files.check_writable(path)
         self.path = path
         self.run_id = 0
-        self.remarks: list[str] = []  # what the user should know of the opening
+        self.remarks: list[str] = []  # what the user should be warned of
+        self.notes: list[str] = []  # what the user should know
         self._changes: list[JobChange] = []
         self._updates: dict[tuple[str, ...], str] = {}
         self._commits = 0
@@ -116,7 +117,7 @@ class HistoryWriter:
                 from executioner.history.migrate import bring_up
 
                 with self._lock.guard():
-                    self.remarks += bring_up(path, mode)
+                    self.notes += bring_up(path, mode)
             self._connection = connect(path, self._lock)
             self._file = files.file_id(path)
         self._execute = self._connection.cursor().execute

@@ -23,18 +23,27 @@ class Invocation(NamedTuple):
 
     def run(self, *args: str) -> str:
         """A command that reads the config."""
-        words: list[str] = []
-        if self.config is not None:  # a name that looks like an option must not be taken for one
-            words += ["-c", f"./{self.config}" if self.config.startswith("-") else self.config]
-        return self._line((*words, *self.db_words), self.flags, args)
+        return self._line((*self.config_words, *self.db_words), self.flags, args)
 
     def look(self, *args: str) -> str:
         """A command that reads the history alone."""
         return self._line((*self.db_words, *args))
 
+    def template(self, *words: str) -> str:
+        """The beginning of a command that the reader completes; ``words`` are shown as they are."""
+        return " ".join([self._line(()), *words, *map(quoted, self.db_words)])
+
     def plain(self, args: Iterable[str]) -> str:
         """A command that is given whole."""
         return self._line(tuple(args))
+
+    @property
+    def config_words(self) -> Sequence[str]:
+        """``-c PATH`` where there is a config."""
+        if self.config is None:
+            return ()
+        # a name that looks like an option must not be taken for one
+        return ("-c", f"./{self.config}" if self.config.startswith("-") else self.config)
 
     @property
     def db_words(self) -> Sequence[str]:

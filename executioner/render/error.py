@@ -10,6 +10,11 @@ def warning_text(text: str, palette: Palette) -> str:
     return f"{palette.paint('33', 'Warning:')} {safe(text)}\n"
 
 
+def note_text(text: str) -> str:
+    """The line of a note, ended by a newline."""
+    return f"Note: {safe(text)}\n"
+
+
 def error_text(error: ExecutionerError, invocation: Invocation, palette: Palette) -> str:
     """The lines of an error, ended by a newline."""
     where = f" ({safe(error.where)})" if error.where else ""

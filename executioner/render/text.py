@@ -36,9 +36,9 @@ class Palette(NamedTuple):
         """The mark of what did not run."""
         return self.paint("2", "-")
 
-    def status(self, status: str) -> str:
-        """A status in its colour."""
-        return self.paint(_STATUS_COLOURS.get(status, "0"), status)
+    def status(self, status: str, words: str | None = None) -> str:
+        """A status in its colour, or other words in it."""
+        return self.paint(_STATUS_COLOURS.get(status, "0"), words or status)
 
 
 _STATUS_COLOURS = {
@@ -55,6 +55,11 @@ _STATUS_COLOURS = {
 def safe(text: str) -> str:
     """Text with nothing in it that a terminal would obey: such characters are shown escaped."""
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def safe_lines(text: str) -> str:
+    """As ``safe``, for text of many lines: newlines and tabs are kept."""
+    return _UNSAFE.sub(lambda match: match[0] if match[0] in "\n\t" else _escape(match), text)
 
 
 def _escape(match: re.Match[str]) -> str:

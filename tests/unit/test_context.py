@@ -10,11 +10,11 @@ from executioner.commands.context import (
     Context,
     Options,
     current_folder,
-    default_history_path,
     history_path,
     invocation,
     program_words,
 )
+from executioner.folders import default_history
 from executioner.terminal import Terminal
 
 
@@ -112,12 +112,12 @@ def homely(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_the_state_folder_by_default(homely: pytest.MonkeyPatch) -> None:
     """``~/.local/state`` unless XDG_STATE_HOME names an absolute folder."""
-    assert default_history_path() == "/home/etl/.local/state/executioner/history.db"
+    assert default_history() == "/home/etl/.local/state/executioner/history.db"
     for ignored in ("", "relative/folder"):
         homely.setitem(os.environ, "XDG_STATE_HOME", ignored)
-        assert default_history_path() == "/home/etl/.local/state/executioner/history.db"
+        assert default_history() == "/home/etl/.local/state/executioner/history.db"
     homely.setitem(os.environ, "XDG_STATE_HOME", "/var/state")
-    assert default_history_path() == "/var/state/executioner/history.db"
+    assert default_history() == "/var/state/executioner/history.db"
 
 
 def test_which_history_is_used(homely: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_which_history_is_used(homely: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("homely")
 def test_the_history_is_printed_unless_it_is_the_state_folders() -> None:
     """``--db`` stands in commands only where the default would be another file."""
-    default = default_history_path()
+    default = default_history()
     assert invocation(a_context(), "f.json", default).db is None
     assert invocation(a_context(db=default), "f.json", default).db is None
     assert invocation(a_context(), "f.json", "/etl/h.db").db == "/etl/h.db"

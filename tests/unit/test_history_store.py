@@ -13,11 +13,12 @@ from executioner.errors import HistoryError
 from executioner.events import AttemptStarting, JobsSkipped
 from executioner.history import store
 from executioner.history.changes import RunEnd
+from executioner.history.liveness import unfinished_runs
 from executioner.history.lock import is_held, this_process
-from executioner.history.read import durations_s, unfinished_runs
+from executioner.history.read import durations_s
 from executioner.history.store import HistoryWriter, NewJob, NewRun
-from executioner.history.times import utc_text
 from executioner.model import Job, RetryPolicy, RunStatus
+from executioner.times import utc_text
 
 AT = 1747993500.25
 

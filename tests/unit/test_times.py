@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executioner.history.times import from_utc_text, utc_text
+from executioner.times import from_utc_text, utc_text
 
 #: 1970 to 2100: a float holds their microseconds.
 INSTANTS = st.integers(min_value=0, max_value=4_102_444_800_000_000).map(lambda micros: micros / 1e6)

@@ -1,0 +1,226 @@
+"""``--list-runs``: which runs there were."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from time import time
+from typing import NamedTuple
+
+from executioner.commands.context import Context
+from executioner.commands.past import Past, open_past, say_no_runs
+from executioner.errors import UsageError
+from executioner.history.query import RunFilter
+from executioner.model import RunStatus
+from executioner.records import Run
+from executioner.render.runs import newest_text, none_found_text, runs_text, status_counts
+from executioner.render.text import safe, shown_path
+from executioner.times import utc_text
+
+_MOST_COUNTED = 1000
+_LINES_AT_ONCE = 200
+
+
+class Listing(NamedTuple):
+    """Which runs are to be listed, as it was typed."""
+
+    last: int = 20
+    statuses: tuple[str, ...] = ()
+    application: str | None = None
+    since: str | None = None
+    until: str | None = None
+    user: str | None = None
+    partly_completed: bool = False
+    resumable: bool = False
+
+
+def list_runs(context: Context, listing: Listing) -> int:
+    """List the runs that match; returns the exit code.
+
+    Raises:
+        UsageError: a time that is none.
+        HistoryError: the history cannot be used.
+    """
+    now = time()
+    past = open_past(context)
+    wanted = _filter(listing, past.config_paths if past else (), now)
+    options, out = context.options, context.terminal.out
+    if options.csv:
+        _write_csv(context, past.history.find(wanted, listing.last) if past else iter(()))
+    elif options.json:
+        _write_json(context, past.history.find(wanted, listing.last) if past else iter(()))
+    elif past:
+        runs = list(past.history.find(wanted, listing.last + 1))
+        more = len(runs) > listing.last
+        if not runs:
+            _say_none(context, past, listing, wanted, now)
+            return 0
+        text = runs_text(
+            runs[: listing.last],
+            listing.last,
+            more=more,
+            invocation=past.typed,
+            now=now,
+            width=context.terminal.width(),
+            palette=out.palette,
+        )
+        out.write(text)
+    return 0
+
+
+def _filter(listing: Listing, paths: tuple[str, ...], now: float) -> RunFilter:
+    return RunFilter(
+        statuses=listing.statuses,
+        application=listing.application,
+        user=listing.user,
+        config_paths=paths,
+        since=_bound("--since", listing.since, now),
+        before=_bound("--until", listing.until, now),
+        partly_completed=listing.partly_completed,
+        resumable=listing.resumable,
+    )
+
+
+def _bound(flag: str, text: str | None, now: float) -> str | None:
+    """A bound of start times as the history stores them."""
+    if text is None:
+        return None
+    from executioner.when import instant
+
+    try:
+        return utc_text(instant(text, now, end=flag == "--until"))
+    except ValueError as exc:
+        raise UsageError(f"{flag}: {exc}", "command line") from exc
+
+
+# --- for scripts -----------------------------------------------------------------------------
+
+
+def _write_json(context: Context, runs: Iterator[Run]) -> None:
+    """A list of objects, written as they are read."""
+    out = context.terminal.out
+    before = "["
+    while chunk := list(islice(runs, _LINES_AT_ONCE)):
+        for run in chunk:
+            text = json.dumps(run._asdict(), indent=2).replace("\n", "\n  ")
+            out.write(f"{before}\n  {text}")
+            before = ","
+        out.drain()
+        if out.failure is not None:
+            return
+    out.write("[]\n" if before == "[" else "\n]\n")
+
+
+def _write_csv(context: Context, runs: Iterator[Run]) -> None:
+    """A header and a line a run, written as they are read."""
+    import csv
+    import io
+
+    out = context.terminal.out
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(Run._fields)
+    while True:
+        chunk = list(islice(runs, _LINES_AT_ONCE))
+        writer.writerows([csv_value(value, escape=out.is_terminal) for value in run] for run in chunk)
+        out.write(buffer.getvalue())
+        out.drain()
+        if not chunk or out.failure is not None:
+            return
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def csv_value(value: object, *, escape: bool) -> object:
+    """A field as CSV has it: nothing for null, true and false as in JSON, objects as their JSON text."""
+    if isinstance(value, bool | dict | list):
+        return json.dumps(value)
+    return safe(value) if escape and isinstance(value, str) else value
+
+
+# --- nothing found ---------------------------------------------------------------------------
+
+
+def _say_none(context: Context, past: Past, listing: Listing, wanted: RunFilter, now: float) -> None:
+    """Say that nothing matches, and which filters are in the way."""
+    err = context.terminal.err
+    if next(past.history.find(RunFilter(), 1), None) is None:
+        say_no_runs(context, past.history.path, past.typed)
+        return
+    filters = _filters(context, past, listing)
+    err.write(none_found_text(filters, list(_near_misses(past, listing, wanted)), past.shown_path))
+
+
+def _filters(context: Context, past: Past, listing: Listing) -> list[str]:
+    """The filters in words."""
+    from executioner.when import named_day
+
+    words = []
+    if listing.application is not None:
+        words.append(f"app {listing.application}")
+    if listing.statuses:
+        words.append(f"status {', '.join(listing.statuses)}")
+    if listing.user is not None:
+        words.append(f"user {listing.user}")
+    if past.config_paths:
+        words.append(f"config {shown_path(past.config_paths[0], context.cwd)}")
+    if listing.partly_completed:
+        words.append("partly completed")
+    if listing.resumable:
+        words.append("resumable")
+    if listing.since is not None and listing.since == listing.until and named_day(listing.since):
+        words.append(f"started on {listing.since}")
+    else:
+        words += [f"started since {listing.since}"] if listing.since is not None else []
+        words += [f"started until {listing.until}"] if listing.until is not None else []
+    return words
+
+
+def _near_misses(past: Past, listing: Listing, wanted: RunFilter) -> Iterator[str]:
+    """For each filter what would be found without it, where that is something."""
+    found = [line for line in (_without_status(past, wanted), *_without_others(past, listing, wanted)) if line]
+    yield from found
+    yield from _similar_names(past, listing.application)
+    if not found:
+        newest = next(past.history.find(RunFilter(), 1))
+        yield f"Without any of this: {newest_text(newest)}"
+
+
+def _without_status(past: Past, wanted: RunFilter) -> str | None:
+    if not wanted.statuses:
+        return None
+    numbers = {one.value: _count(past, wanted._replace(statuses=(one.value,))) for one in RunStatus}
+    found = sorted(((number, status) for status, number in numbers.items() if number), reverse=True)
+    if not found:
+        return None
+    return f"Without --status: {status_counts({status: number for number, status in found}, _MOST_COUNTED)}"
+
+
+def _without_others(past: Past, listing: Listing, wanted: RunFilter) -> Iterator[str]:
+    times = [flag for flag, value in (("--since", listing.since), ("--until", listing.until)) if value is not None]
+    for flag, given, rest in (
+        ("--app", wanted.application is not None, wanted._replace(application=None)),
+        ("--user", wanted.user is not None, wanted._replace(user=None)),
+        ("-c", bool(wanted.config_paths), wanted._replace(config_paths=())),
+        ("--partly-completed", wanted.partly_completed, wanted._replace(partly_completed=False)),
+        ("--resumable", wanted.resumable, wanted._replace(resumable=False)),
+        ("/".join(times), bool(times), wanted._replace(since=None, before=None)),
+    ):
+        newest = next(past.history.find(rest, 1), None) if given else None
+        if newest is not None:
+            yield f"Without {flag}: {newest_text(newest)}"
+
+
+def _similar_names(past: Past, application: str | None) -> Iterator[str]:
+    """Applications whose names are like one that is not there."""
+    if application is None or past.history.applications(application):
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(application, past.history.applications(), 3)
+    if near:
+        yield f"No application {application}, did you mean {' or '.join(near)}?"
+
+
+def _count(past: Past, wanted: RunFilter) -> int:
+    """How many runs match, as far as that is worth counting."""
+    return sum(1 for _ in past.history.find(wanted, _MOST_COUNTED + 1))

@@ -1,0 +1,104 @@
+"""What all commands that look back share: opening the history, and finding the run that is meant."""
+
+import json
+import os
+from typing import NamedTuple
+
+from executioner.commands.context import Context, history_path, invocation
+from executioner.errors import NoHistoryError, UnknownRunError
+from executioner.history.query import RunFilter
+from executioner.history.reader import History, config_paths
+from executioner.records import RunDetails
+from executioner.render.command import Invocation
+from executioner.render.error import warning_text
+from executioner.render.runs import no_runs_text, recent_lines
+from executioner.render.text import shown_path
+
+_MOST_RECENT = 5
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+class Past(NamedTuple):
+    """A history that is looked at, and how to print commands that go on from there."""
+
+    history: History
+    typed: Invocation
+    shown_path: str
+    config_paths: tuple[str, ...]  # of ``-c``; empty without it
+
+
+def open_past(context: Context) -> Past | None:
+    """Open the history that is meant for reading; None if nothing was ever run, which is then said.
+
+    Raises:
+        HistoryError: it cannot be used, or ``--db`` names none.
+    """
+    options = context.options
+    path = history_path(context, None if options.config is None else _configured(context, options.config))
+    typed = invocation(context, options.config, path)
+    try:
+        history = History(path)
+    except NoHistoryError:
+        if options.db is not None and not os.path.exists(path):
+            raise
+        say_no_runs(context, path, typed)
+        return None
+    paths = () if options.config is None else config_paths(os.path.join(context.cwd, options.config))
+    return Past(history, typed, shown_path(history.path, context.cwd), paths)
+
+
+def say_no_runs(context: Context, path: str, typed: Invocation) -> None:
+    """Say that nothing was ever run."""
+    context.terminal.err.write(no_runs_text(shown_path(path, context.cwd), typed._replace(config=None, flags="")))
+
+
+def _configured(context: Context, config: str) -> str | None:
+    """The ``history_db`` of a config, which need not be there nor be right in all else."""
+    path = os.path.join(context.cwd, config)
+    try:
+        with open(path, "rb") as file:
+            content = json.loads(file.read(_MOST_BYTES).decode("utf-8-sig"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not JSON"
+        err = context.terminal.err
+        err.write(warning_text(f"{config} cannot be read ({why}): its history_db is not known", err.palette))
+        return None
+    chosen = content.get("history_db") if isinstance(content, dict) else None
+    if not isinstance(chosen, str):
+        return None
+    return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen))
+
+
+def find_run(context: Context, past: Past, wanted: str) -> RunDetails | None:
+    """The run of an id, or of ``last``; None if nothing was ever run, which is then said.
+
+    Raises:
+        UnknownRunError: there is none, with the recent ones that there are.
+    """
+    history = past.history
+    if wanted != "last":
+        try:
+            return history.run(int(wanted))
+        except UnknownRunError as exc:
+            raise _unknown(past, exc.what) from None
+    newest = next(history.find(RunFilter(config_paths=past.config_paths), 1), None)
+    if newest is not None:
+        return history.run(newest.run_id)
+    if past.config_paths and next(history.find(RunFilter(), 1), None) is not None:
+        raise _unknown(past, f"No run of {context.options.config} in history.")
+    say_no_runs(context, history.path, past.typed)
+    return None
+
+
+def _unknown(past: Past, what: str) -> UnknownRunError:
+    """The error for a run that is not there: the recent runs of the config, else of all."""
+    title = "Recent runs for this config:"
+    recent = list(past.history.find(RunFilter(config_paths=past.config_paths), _MOST_RECENT))
+    if not past.config_paths or not recent:
+        title = "Recent runs:"
+        recent = list(past.history.find(RunFilter(), _MOST_RECENT))
+    listed = [title, *recent_lines(recent)] if recent else ["No runs yet."]
+    ending = ["Use --list-runs to see all available runs.", f"History: {past.shown_path}"]
+    return UnknownRunError(what, body=[*listed, "", *ending])

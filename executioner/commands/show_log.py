@@ -1,0 +1,185 @@
+"""``--show-log``: what a job printed, also while it is still printing."""
+
+import codecs
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from executioner.commands.context import Context
+from executioner.commands.past import Past, find_run, open_past
+from executioner.errors import UsageError
+from executioner.history.reader import History
+from executioner.model import FAILURES, JobStatus, NextStep
+from executioner.records import Job, RunDetails
+from executioner.render.text import log_path, safe, safe_lines
+
+_CHUNK = 1 << 18
+_LOOK_AGAIN_S = 0.1  # for new output
+_ASK_AGAIN_S = 0.5  # for the job's end
+_MOST_NAMED = 5
+_UNFINISHED = (JobStatus.PENDING, JobStatus.RUNNING)
+
+
+class LogRequest(NamedTuple):
+    """Which log is wanted: of a run, by id or ``last``, and a job, and how much of it."""
+
+    run: str
+    job: str | None = None
+    follow: bool = False
+    tail: int | None = None
+
+
+def show_log(context: Context, request: LogRequest) -> int:
+    """Write a job's log to stdout, as it is; escaped on a terminal. Returns the exit code.
+
+    Raises:
+        UsageError: there is no such job, or it has no log.
+        HistoryError: the history cannot be used.
+    """
+    past = open_past(context)
+    details = find_run(context, past, request.run) if past else None
+    if past is None or details is None:
+        return 0
+    job = _chosen(past, details, request.job)
+    run_id, job = _really_run(past.history, details.run.run_id, job)
+    log = _Log(context, past.history, run_id, job)
+    if request.follow and job.status in _UNFINISHED:
+        try:
+            log.follow(request.tail)
+        except KeyboardInterrupt:  # the usual end of following
+            return 130
+    else:
+        log.show(request.tail)
+    return 0
+
+
+def _chosen(past: Past, details: RunDetails, name: str | None) -> Job:
+    """The job that is meant: the one of that name, or without a name the one that is in question."""
+    run_id = str(details.run.run_id)
+    jobs = {job.id: job for job in details.jobs}
+    to_see = NextStep("To see its jobs:", (*past.typed.db_words, "--show-run", run_id))
+    if name is not None:
+        if name in jobs:
+            return jobs[name]
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, jobs, 1)
+        hints = [f"did you mean {json.dumps(near[0])}?"] if near else []
+        raise UsageError(
+            f"Run {run_id} has no job {json.dumps(name)}", past.shown_path, details=hints, steps=[to_see]
+        )
+    for statuses in (FAILURES, {JobStatus.INTERRUPTED}, {JobStatus.RUNNING}, set(JobStatus)):
+        found = [job for job in details.jobs if job.status in statuses]
+        if len(found) == 1:
+            return found[0]
+        if found and statuses != set(JobStatus):
+            kind = "failed" if statuses is FAILURES else found[0].status.lower()
+            steps = [
+                NextStep(f"{job.id}:", (*past.typed.db_words, "--show-log", run_id, job.id))
+                for job in found[:_MOST_NAMED]
+            ]
+            rest = [to_see] if len(found) > _MOST_NAMED else []
+            what = f"Run {run_id} has {len(found)} {kind} jobs: name one"
+            raise UsageError(what, past.shown_path, steps=[*steps, *rest])
+    raise UsageError(f"No job of run {run_id} failed: name the one to see", past.shown_path, steps=[to_see])
+
+
+def _really_run(history: History, run_id: int, job: Job) -> tuple[int, Job]:
+    """A reused job as it stands in the run in which it really ran, if that is still recorded."""
+    if job.source_run_id is not None:
+        source = history.job(job.source_run_id, job.id)
+        if source is not None and source.log_path is not None:
+            return job.source_run_id, source
+    return run_id, job
+
+
+class _Log:
+    """The log of one job."""
+
+    def __init__(self, context: Context, history: History, run_id: int, job: Job) -> None:
+        self._context = context
+        self._out = context.terminal.out
+        self._history = history
+        self._run_id = run_id
+        self._job = job
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def show(self, lines: int | None) -> None:
+        """Write what is there, or its last lines."""
+        self._write(self._open(), lines)
+
+    def follow(self, lines: int | None) -> None:
+        """Write what is there, or its last lines, and then what comes, until the job has ended."""
+        if self._job.log_path is None:
+            self._context.terminal.err.write(f"Waiting for {safe(self._job.id)} to start\n")
+        fd = -1
+        asked_at = time.monotonic()
+        while self._out.failure is None:
+            ended = self._job.status not in _UNFINISHED  # known before the last look at the log
+            if fd < 0 and self._job.log_path is not None:
+                fd = self._open()
+                position = self._write(fd, lines)
+            elif fd >= 0:
+                position = self._copy(fd, position)
+            if ended:
+                if fd < 0:
+                    self._open()  # to say why there is none
+                return
+            time.sleep(_LOOK_AGAIN_S)
+            if time.monotonic() - asked_at > _ASK_AGAIN_S:
+                self._job = self._history.job(self._run_id, self._job.id) or self._job
+                asked_at = time.monotonic()
+
+    def _open(self) -> int:
+        job, path = self._job, self._job.log_path
+        if path is None:
+            why = f": it was skipped ({job.reason})" if job.status == JobStatus.SKIPPED else ""
+            raise UsageError(f"{job.id} has no log in run {self._run_id}{why}", self._history.path)
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as exc:
+            shown = log_path(path, self._context.cwd)
+            raise UsageError(f"The log of {job.id} cannot be read: {exc.strerror}", shown) from exc
+
+    def _write(self, fd: int, lines: int | None) -> int:
+        """Write the log, or its last lines; returns the position behind that."""
+        return self._copy(fd, 0 if lines is None else _start_of_last(fd, lines))
+
+    def _copy(self, fd: int, position: int) -> int:
+        """Write what stands behind a position; returns the new one."""
+        size = os.fstat(fd).st_size
+        if size < position:  # the job has emptied its log
+            position = 0
+        while self._out.failure is None and (data := os.pread(fd, _CHUNK, position)):
+            position += len(data)
+            if self._out.is_terminal:
+                self._out.write(safe_lines(self._decoder.decode(data)))
+            else:
+                self._out.write_bytes(data)
+            self._out.drain()
+        return position
+
+
+def _start_of_last(fd: int, lines: int) -> int:
+    """Where the last lines of a file begin."""
+    size = end = os.fstat(fd).st_size
+    if lines == 0 or size == 0:
+        return size
+    wanted = lines + (os.pread(fd, 1, size - 1) == b"\n")
+    for start, data in _backwards(fd, end):
+        at = len(data)
+        while (at := data.rfind(b"\n", 0, at)) >= 0:
+            wanted -= 1
+            if wanted == 0:
+                return start + at + 1
+    return 0
+
+
+def _backwards(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """A file's chunks from its end to its beginning, each with its position."""
+    while end > 0:
+        start = max(0, end - _CHUNK)
+        yield start, os.pread(fd, end - start, start)
+        end = start

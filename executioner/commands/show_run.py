@@ -1,0 +1,126 @@
+"""``--show-run``: what became of one run and its jobs."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from time import time
+
+from executioner.commands.context import Context, run_flags
+from executioner.commands.list_runs import csv_value
+from executioner.commands.past import Past, find_run, open_past
+from executioner.history.query import RunFilter
+from executioner.joblog import tail
+from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.records import Job, Run, RunDetails
+from executioner.render.command import Invocation
+from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
+from executioner.render.text import shown_path
+
+_LINES_AT_ONCE = 1000
+
+
+def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
+    """Show the run of an id, or the newest; returns the exit code.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        HistoryError: the history cannot be used.
+    """
+    past = open_past(context)
+    details = find_run(context, past, wanted) if past else None
+    if past is None or details is None:
+        return 0
+    if context.options.json or context.options.csv:
+        jobs = [job for job in details.jobs if not statuses or job.status in statuses]
+        _write_data(context, details._replace(jobs=jobs))
+        return 0
+    out = context.terminal.out
+    view = _view(context, past, details, frozenset(statuses))
+    typed = _typed(context, past, details.run)
+    lines: list[str] = []
+    for line in details_lines(view, typed, out.palette, context.cwd, time()):
+        lines.append(line + "\n")
+        if len(lines) == _LINES_AT_ONCE:
+            out.write("".join(lines))
+            out.drain()
+            lines.clear()
+    out.write("".join(lines))
+    return 0
+
+
+def _write_data(context: Context, details: RunDetails) -> None:
+    """The run as JSON, or its jobs as CSV with the run's id before each."""
+    out = context.terminal.out
+    if context.options.json:
+        out.write(json.dumps(details.as_object(), indent=2) + "\n")
+        return
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("run_id", *Job._fields))
+    for job in details.jobs:
+        writer.writerow([details.run.run_id, *(csv_value(value, escape=out.is_terminal) for value in job)])
+    out.write(buffer.getvalue())
+
+
+def _typed(context: Context, past: Past, run: Run) -> Invocation:
+    """How to print commands that go on from a run: with its config and the flags that it was given."""
+    config = None if run.config_path is None else shown_path(run.config_path, context.cwd)
+    return past.typed._replace(config=config, flags=run_flags(run.options or {}))
+
+
+def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset[str]) -> RunView:
+    run = details.run
+    failed = [job for job in details.jobs if job.status in FAILURES and (not statuses or job.status in statuses)]
+    previewed = [job for job in failed if job.log_path is not None or not job.retry_history][:MOST_PREVIEWS]
+    timed_out = any(job.status == JobStatus.TIMEOUT for job in previewed)
+    state, exists = _config_state(run)
+    return RunView(
+        details=details,
+        statuses=statuses,
+        config_state=state,
+        config_exists=exists,
+        history_path=past.shown_path,
+        previews=[Preview(job, _last_output(job)) for job in previewed],
+        usual_s=past.history.durations_s(run.application_name) if timed_out else {},
+        succeeded_since=_succeeded_since(past, run),
+    )
+
+
+def _last_output(job: Job) -> list[str] | None:
+    """The last lines that a job's last attempt printed; None where its log cannot be read."""
+    if job.log_path is None or not os.access(job.log_path, os.R_OK):
+        return None
+    last = job.retry_history[-1] if job.retry_history else {}
+    start, end = last.get("log_start"), last.get("log_end")
+    if end is None:
+        end = os.stat(job.log_path).st_size
+    return tail(job.log_path, start or 0, end, PREVIEW_LINES)
+
+
+def _config_state(run: Run) -> tuple[str | None, bool]:
+    """What became of a run's config since, and whether there is still such a file."""
+    if run.config_path is None:
+        return None, False
+    try:
+        with open(run.config_path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "no longer exists", False
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}", True
+    if run.config_hash is None:
+        return None, True
+    return "unchanged since" if digest == run.config_hash else "changed since", True
+
+
+def _succeeded_since(past: Past, run: Run) -> int | None:
+    """The newest run of the same config, if it is newer and succeeded."""
+    if run.config_path is None or run.status in (RunStatus.SUCCESS, RunStatus.RUNNING) or run.resumable:
+        return None
+    wanted = RunFilter(config_paths=(run.config_path,), statuses=("SUCCESS",))
+    newest = next(past.history.find(wanted, 1), None)
+    return newest.run_id if newest is not None and newest.run_id > run.run_id else None

@@ -1,0 +1,296 @@
+"""The screen of one run: what became of each job, why, and what to type next."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from executioner.estimate import median
+from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.records import Job, Run, RunDetails
+from executioner.render.command import Invocation
+from executioner.render.runs import status_words
+from executioner.render.text import (
+    Palette,
+    clock_time,
+    count,
+    duration,
+    limit,
+    local_time,
+    log_path,
+    quoted,
+    safe,
+    shown_path,
+)
+from executioner.times import from_utc_text
+
+#: At most so many failed jobs have the end of their log shown, and so many lines of it.
+MOST_PREVIEWS = 3
+PREVIEW_LINES = 10
+_MOST_NAMED = 10
+_NAMED_OF_MANY = 5
+_WIDEST_ID = 40
+_HINT_WIDTH = 76
+_CLOSE_TO_LIMIT = 0.7
+_TITLE_LINE = "=" * 22
+
+
+class Preview(NamedTuple):
+    """The end of a failed job's output; ``lines`` is None where the log cannot be read."""
+
+    job: Job
+    lines: Sequence[str] | None
+
+
+class RunView(NamedTuple):
+    """What is shown of a run.
+
+    Attributes:
+        details: the run with its jobs.
+        statuses: of the jobs to show; empty for all.
+        config_state: what became of the config file since, None where that is not known.
+        config_exists: whether there is still such a file.
+        history_path: as it is shown.
+        previews: of failed jobs, the first few.
+        usual_s: how long the previewed jobs took when they succeeded, by job.
+        succeeded_since: a newer run of the same config that succeeded.
+    """
+
+    details: RunDetails
+    statuses: frozenset[str]
+    config_state: str | None
+    config_exists: bool
+    history_path: str
+    previews: Sequence[Preview]
+    usual_s: dict[str, list[float]]
+    succeeded_since: int | None
+
+    def shown_jobs(self) -> list[Job]:
+        """The jobs that are shown, in config order."""
+        return [job for job in self.details.jobs if not self.statuses or job.status in self.statuses]
+
+
+def details_lines(view: RunView, invocation: Invocation, palette: Palette, cwd: str, now: float) -> Iterator[str]:
+    """The screen, line by line."""
+    run = view.details.run
+    yield f"Run Details for ID {run.run_id}:"
+    yield _TITLE_LINE
+    yield from _header(view, invocation, palette, cwd, now)
+    yield ""
+    yield "Job Status:"
+    yield "-----------"
+    yield from _job_lines(view, palette, now)
+    for preview in view.previews:
+        yield ""
+        title = f"Failed Job Log Preview ({preview.job.id}):"
+        yield title
+        yield "-" * len(title)
+        yield from _preview_lines(preview, cwd)
+    yield from _further_logs(view, invocation)
+    for preview in view.previews:
+        yield from _hint(preview.job, view)
+    yield from _next_steps(view, invocation)
+
+
+def _header(view: RunView, invocation: Invocation, palette: Palette, cwd: str, now: float) -> Iterator[str]:
+    run = view.details.run
+    yield f"Application: {safe(run.application_name)}"
+    yield f"Status: {palette.status(run.status, status_words(run))}"
+    if run.status == RunStatus.INTERRUPTED and run.failure_summary:
+        yield f"Reason: {safe(run.failure_summary.partition('; ')[0])}"
+    yield from _times(view.details, now)
+    if run.config_path is not None:
+        state = f" ({view.config_state})" if view.config_state else ""
+        yield f"Config: {safe(shown_path(run.config_path, cwd))}{state}"
+    if run.user is not None:
+        yield f"User: {safe(run.user)}{f'@{safe(run.host)}' if run.host else ''}"
+    if invocation.directory is not None:
+        yield f"Directory: {safe(invocation.directory)}"
+    yield f"History: {safe(view.history_path)}"
+    if run.parent_run_id is not None:
+        yield f"Resumes: run {run.parent_run_id}"
+    if run.resumed_by is not None:
+        yield f"Resumed by: run {run.resumed_by}"
+
+
+def _times(details: RunDetails, now: float) -> Iterator[str]:
+    run = details.run
+    start = None if run.start_time is None else from_utc_text(run.start_time)
+    yield f"Start Time: {'unknown' if start is None else local_time(start)}"
+    if run.status == RunStatus.RUNNING:
+        if start is not None:
+            yield f"Duration: {duration(now - start)} so far"
+        return
+    if run.end_time is not None:
+        yield f"End Time: {local_time(from_utc_text(run.end_time))}"
+    else:
+        yield f"End Time: unknown{_last_recorded(details, start)}"
+    yield f"Duration: {'unknown' if run.duration_seconds is None else duration(run.duration_seconds)}"
+
+
+def _last_recorded(details: RunDetails, start: float | None) -> str:
+    """The last sign of life of a run whose runner died."""
+    times = [at for job in details.jobs for at in (job.end_time, job.last_run) if at is not None]
+    if not times:
+        return ""
+    last = from_utc_text(max(times))
+    same_day = start is not None and local_time(start)[:10] == local_time(last)[:10]
+    return f" (last recorded {clock_time(last) if same_day else local_time(last)})"
+
+
+# --- jobs ----------------------------------------------------------------------------------
+
+
+def _job_lines(view: RunView, palette: Palette, now: float) -> Iterator[str]:
+    jobs = view.shown_jobs()
+    if not jobs:
+        wanted = f" is {' or '.join(sorted(view.statuses))}" if view.statuses else " is recorded"
+        yield f"(no job{wanted})"
+        return
+    id_width = max((len(job.id) for job in jobs if len(job.id) <= _WIDEST_ID), default=0)
+    status_width = max(len(job.status) for job in jobs)
+    for job in jobs:
+        status = palette.status(job.status) + " " * (status_width - len(job.status))
+        line = f"{_mark(job.status, palette)} {safe(job.id).ljust(id_width)} - {status}{_particulars(job, now)}"
+        yield line.rstrip()
+
+
+def _mark(status: str, palette: Palette) -> str:
+    match status:
+        case JobStatus.SUCCESS:
+            return palette.good
+        case JobStatus.RUNNING:
+            return ">"
+        case JobStatus.SKIPPED | JobStatus.PENDING:
+            return palette.idle
+        case _:
+            return palette.bad
+
+
+def _particulars(job: Job, now: float) -> str:
+    """What follows a job's status: how long it took, and why it ended so."""
+    if job.status == JobStatus.SKIPPED:
+        return f" ({safe(job.reason)})" if job.reason else ""
+    elapsed = job.duration_seconds
+    if job.status == JobStatus.RUNNING and job.start_time is not None:
+        elapsed = now - from_utc_text(job.start_time)
+    time = "" if elapsed is None else f" ({duration(elapsed)})"
+    if job.source_run_id is not None:
+        return f"{time} - reused from run {job.source_run_id}"
+    if job.marked_by is not None:
+        why = f": {safe(job.mark_reason)}" if job.mark_reason else ""
+        return f"{time} - marked by {safe(job.marked_by)}{why}"
+    notes = [note for note in (_reason(job), _attempt(job)) if note]
+    return f"{time} - {', '.join(notes)}" if notes else time
+
+
+def _reason(job: Job) -> str:
+    """Why a job did not succeed; an exit code as the screen of a run shows it, with a colon."""
+    return re.sub(r"^Exit code (?=\d)", "Exit code: ", safe(job.reason or ""))
+
+
+def _attempt(job: Job) -> str:
+    number = max(job.retry_count + 1, len(job.retry_history or ()))
+    if number == 1:
+        return ""
+    return f"attempt {number}" + (f" of {job.max_retries + 1}" if job.max_retries is not None else "")
+
+
+# --- logs ----------------------------------------------------------------------------------
+
+
+def _preview_lines(preview: Preview, cwd: str) -> Iterator[str]:
+    if preview.lines is None:
+        path = preview.job.log_path
+        yield (
+            "(no log is recorded)" if path is None else f"(the log cannot be read: {quoted(log_path(path, cwd))})"
+        )
+    elif not preview.lines:
+        yield "(no output)"
+    else:
+        yield from map(safe, preview.lines)
+
+
+def _further_logs(view: RunView, invocation: Invocation) -> Iterator[str]:
+    """The commands for the logs of failed jobs that are not previewed."""
+    shown = {preview.job.id for preview in view.previews}
+    others = [
+        job
+        for job in view.shown_jobs()
+        if job.status in FAILURES and job.id not in shown and job.log_path is not None
+    ]
+    if not others:
+        return
+    run_id = str(view.details.run.run_id)
+    yield ""
+    yield f"To see the {'log' if len(others) == 1 else 'logs'} of {count(len(others), 'more failed job')}:"
+    named = others if len(others) <= _MOST_NAMED else others[:_NAMED_OF_MANY]
+    for job in named:
+        yield f"  {invocation.look('--show-log', run_id, job.id)}"
+    if len(others) > len(named):
+        statuses = ",".join(sorted({job.status.lower() for job in others}))
+        names = invocation.look("--show-run", run_id, "--status", statuses)
+        yield f"  ... and {len(others) - len(named)} more: {names}"
+
+
+def _hint(job: Job, view: RunView) -> Iterator[str]:
+    """Whether a job that timed out hung, or needs more time: by what it usually takes."""
+    past = view.usual_s.get(job.id)
+    found = re.match(r"Timed out after (\d+):(\d\d):(\d\d)(?: \((\w+)\))?", job.reason or "")
+    if job.status != JobStatus.TIMEOUT or not past or found is None:
+        return
+    hours, minutes, seconds, default = found.groups()
+    allowed = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    usual = median(past)
+    where = default or f"jobs[{job.position}].timeout"
+    advice = (
+        f"its limit is close to that: raise it ({where})."
+        if usual >= _CLOSE_TO_LIMIT * allowed
+        else f"look for a hang before raising its limit ({where})."
+    )
+    text = f"Hint: {job.id} usually takes {limit(usual)} ({count(len(past), 'run')}): {advice}"
+    yield ""
+    yield from textwrap.wrap(text, _HINT_WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+# --- what to type next ---------------------------------------------------------------------
+
+
+def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
+    run = view.details.run
+    run_id = str(run.run_id)
+    if run.status == RunStatus.RUNNING:
+        running = [job.id for job in view.details.jobs if job.status == JobStatus.RUNNING]
+        for job in running[:MOST_PREVIEWS]:
+            yield ""
+            yield f"To follow the output of {job}:"
+            yield f"  {invocation.look('--show-log', run_id, job, '--follow')}"
+    elif run.resumable:
+        yield from _resume_steps(view, invocation)
+    elif run.resumed_by is not None:
+        yield ""
+        yield "To view the run that resumed it:"
+        yield f"  {invocation.look('--show-run', str(run.resumed_by))}"
+    elif view.succeeded_since is not None and run.status != RunStatus.SUCCESS:
+        yield ""
+        yield f"A newer run of this config has succeeded: run {view.succeeded_since}. To view it:"
+        yield f"  {invocation.look('--show-run', str(view.succeeded_since))}"
+
+
+def _resume_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
+    run = view.details.run
+    yield ""
+    yield "To resume all remaining jobs:"
+    yield f"  {_resume(run, view, invocation)}"
+    failed = any(job.status in FAILURES for job in view.details.jobs)
+    if failed:
+        yield ""
+        yield "To resume only failed jobs:"
+        yield f"  {_resume(run, view, invocation, '--resume-failed-only')}"
+
+
+def _resume(run: Run, view: RunView, invocation: Invocation, *more: str) -> str:
+    words = ("--resume-from", str(run.run_id), *more)
+    if view.config_exists:
+        return invocation.run(*words)
+    return " ".join([invocation.template("-c", "<config>"), *words])

@@ -1,0 +1,165 @@
+"""The list of runs: as a table, and what is said where none is found."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from executioner.model import RunStatus
+from executioner.records import Run
+from executioner.render.command import Invocation
+from executioner.render.text import Palette, duration, local_time, quoted, safe
+from executioner.times import from_utc_text
+
+_TITLE = "Recent Execution History:"
+_HEADERS = ("Run ID", "Application", "Status", "Start Time", "Duration", "Completed/Total")
+_WIDTHS = (6, 16, 9, 19, 8, 15)
+_APPLICATION, _STATUS, _COMPLETED = 1, 2, 5
+_BETWEEN = 3  # columns of " | "
+
+
+def runs_text(
+    runs: Sequence[Run],
+    last: int,
+    *,
+    more: bool,
+    invocation: Invocation,
+    now: float,
+    width: int | None,
+    palette: Palette,
+) -> str:
+    """The whole screen, ended by a newline.
+
+    Args:
+        runs: newest first; not empty.
+        last: how many were asked for.
+        more: whether more match.
+        invocation: how to print commands.
+        now: Unix time, for runs that are on.
+        width: of the terminal; None where names are not to be shortened.
+        palette: colours.
+    """
+    hints = []
+    if more:
+        hints.append(f"More runs match: --last {2 * last}")
+    if any(run.resumable for run in runs):
+        config = " ".join(map(quoted, invocation.config_words)) or "-c <config>"
+        hints.append(f"To resume a failed run: {invocation.template(config)} --resume-from <RUN_ID>")
+    hints.append(f"To see details: {invocation.template()} --show-run <RUN_ID>")
+    table = _table([_row(run, now) for run in runs], width, palette)
+    return "\n".join([_TITLE, "=" * 23, *table, "", *hints]) + "\n"
+
+
+def status_words(run: Run) -> str:
+    """A run's status, and whether that is sure."""
+    return f"{run.status} (unverified)" if run.unverified else run.status
+
+
+def _row(run: Run, now: float) -> list[str]:
+    start = None if run.start_time is None else from_utc_text(run.start_time)
+    elapsed = run.duration_seconds
+    if run.status == RunStatus.RUNNING and start is not None:
+        elapsed = now - start
+    return [
+        str(run.run_id),
+        safe(run.application_name),
+        status_words(run),
+        "-" if start is None else local_time(start),
+        "-" if elapsed is None else duration(elapsed),
+        f"{run.completed_jobs}/{run.total_jobs}",
+    ]
+
+
+class _Layout(NamedTuple):
+    """The columns of a table: titles, least widths, and the most that a name may take."""
+
+    headers: list[str]
+    widths: list[int]
+    room: int | None
+
+
+def _layout(rows: list[list[str]], width: int | None) -> _Layout:
+    headers = list(_HEADERS)
+    widths = [max(least, *(len(row[column]) for row in rows)) for column, least in enumerate(_WIDTHS)]
+    widths[_APPLICATION] = _WIDTHS[_APPLICATION]
+    if width is None:
+        return _Layout(headers, widths, None)
+    spare = width - sum(widths) - _BETWEEN * (len(widths) - 1)
+    if spare < 0:  # 80 columns are too few for the whole title of the last one
+        headers[_COMPLETED] = "Done"
+        narrow = max(len(row[_COMPLETED]) for row in [headers, *rows])
+        spare += widths[_COMPLETED] - narrow
+        widths[_COMPLETED] = narrow
+    room = max(len(_HEADERS[_APPLICATION]), widths[_APPLICATION] + spare)
+    widths[_APPLICATION] = min(widths[_APPLICATION], room)
+    return _Layout(headers, widths, room)
+
+
+def _table(rows: list[list[str]], width: int | None, palette: Palette) -> list[str]:
+    """Rows under their header, columns aligned also where a name has wide characters."""
+    from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
+
+    headers, widths, room = _layout(rows, width)
+    for row in rows:
+        row[0] = _centred(row[0], widths[0])
+        row[_APPLICATION] = _shortened(row[_APPLICATION], room)
+        row[_STATUS] = palette.status(row[_STATUS].partition(" ")[0], row[_STATUS])
+    # the header is the first row: tabulate would widen the columns by two for a real one
+    header = [name.ljust(least) for name, least in zip(headers, widths, strict=True)]
+    line = DataRow("", " | ", "")
+    style = TableFormat(None, Line("", "-", "-|-", ""), None, None, line, line, 0, None)
+    table = tabulate(
+        [header, SEPARATING_LINE, *rows], tablefmt=style, disable_numparse=True, preserve_whitespace=True
+    )
+    return [text.rstrip() for text in table.split("\n")]
+
+
+def _centred(text: str, width: int) -> str:
+    """Text in the middle of a column, rather to the right of it than to the left."""
+    spare = width - len(text)
+    return " " * (spare - spare // 2) + text + " " * (spare // 2)
+
+
+def _shortened(name: str, room: int | None) -> str:
+    """A name cut to some columns of a terminal, where wide characters take two."""
+    if room is None or (name.isascii() and len(name) <= room):
+        return name
+    from wcwidth import clip, wcswidth
+
+    return name if wcswidth(name) <= room else f"{clip(name, 0, room - 3).rstrip()}..."
+
+
+def none_found_text(filters: Sequence[str], misses: Sequence[str], history: str) -> str:
+    """What is said where no run matches: the filters, and what each of them left out."""
+    what = f": {', '.join(map(safe, filters))}" if filters else ""
+    return "\n".join([f"No runs found{what}", *map(safe, misses), f"History: {safe(history)}"]) + "\n"
+
+
+def no_runs_text(history: str, invocation: Invocation) -> str:
+    """What is said of a history without runs, or of none at all."""
+    run = invocation.template("-c", "FILE")
+    return f"No runs yet\nHistory: {safe(history)}\nTo run a workflow: {run}\n"
+
+
+def status_counts(numbers: Mapping[str, int], most: int) -> str:
+    """``11 SUCCESS, 1 INTERRUPTED``; of more than ``most`` it is only said that they are more."""
+    words = [
+        f"{number:,} {status}" if number <= most else f"over {most:,} {status}"
+        for status, number in numbers.items()
+    ]
+    return ", ".join(words)
+
+
+def newest_text(run: Run) -> str:
+    """``newest is run 247, 2025-05-16 02:00:04``."""
+    start = "" if run.start_time is None else f", {local_time(from_utc_text(run.start_time))}"
+    return f"newest is run {run.run_id}{start}"
+
+
+def recent_lines(runs: Sequence[Run]) -> list[str]:
+    """``  Run 249 - FAILED  - 2025-05-23 09:45:00`` for each run."""
+    words = [status_words(run) for run in runs]
+    longest = max(map(len, words), default=0)
+    return [
+        f"  Run {run.run_id} - {status.ljust(longest)} - "
+        + ("unknown" if run.start_time is None else local_time(from_utc_text(run.start_time)))
+        for run, status in zip(runs, words, strict=True)
+    ]
