@@ -28,8 +28,9 @@ def test_no_arguments_give_a_short_help(program: Program) -> None:
     """Called alone the program says on stderr how it is called, and exits with 2."""
     assert on_screen(program) == (
         2,
-        "Usage: executioner.py -c FILE [options]\n\n"
-        "Runs a JSON file of shell jobs with dependencies.\n"
+        "Usage: executioner.py -c FILE [options]\n"
+        "       executioner.py --list-runs | --show-run RUN_ID | --show-log RUN_ID [JOB]\n\n"
+        "Runs a JSON file of shell jobs with dependencies, and remembers every run.\n"
         "To see all options:\n"
         "  executioner.py --help\n",
         "",
@@ -47,7 +48,7 @@ def test_help_shows_every_option_in_groups(program: Program) -> None:
     assert set(FLAGS) <= words
     lines = result.out.splitlines()
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["run:", "config help:", "general:", "examples:", "exit codes:"]
+    assert titles == ["run:", "history:", "config help:", "general:", "examples:", "exit codes:"]
     assert program("-h") == result
 
 

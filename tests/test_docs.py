@@ -58,6 +58,12 @@ def test_the_tour_of_the_readme(program: Program) -> None:
     )
     assert first.code == 1
     assert figures_removed(first.out) == figures_removed(block(README, "screen: first"))
+    listed = program.on_terminal(
+        "--list-runs", "--last", "5", folder=checkout, script=bin_folder / "executioner", env=env
+    )
+    assert block(README, "tour: list") == "executioner --list-runs --last 5\n"
+    assert figures_removed(listed.out) == figures_removed(block(README, "screen: list"))
+    assert "FileNotFoundError" in shell(block(README, "tour: show")).stdout
     assert "FileNotFoundError" in shell(block(README, "tour: look")).stdout
     assert shell(block(README, "tour: mend")).returncode == 0
     assert "Total: 8 jobs to execute" in shell(block(README, "tour: preview")).stdout

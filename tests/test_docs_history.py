@@ -1,12 +1,14 @@
 """docs/history.md is true: it names every column and field, and no other, and its queries run."""
 
 import contextlib
+import inspect
 import json
 import re
 import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,53 @@ def test_the_columns_of_the_document_are_those_of_the_schema(name: str) -> None:
     rows = table(name)
     assert [(row[0].strip("`"), row[1]) for row in rows] == columns
     assert all(len(row) == 3 and row[2] for row in rows)
+
+
+def test_the_views_of_the_document_are_those_of_the_schema() -> None:
+    """Each view with its columns in their order, and no other."""
+    with contextlib.closing(empty_history()) as connection:
+        views = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
+        columns = {view: [row[1] for row in connection.execute(f"PRAGMA table_info({view})")] for view in views}
+    assert {row[0].strip("`"): re.findall(r"`(\w+)`", row[2]) for row in table("Views")} == columns
+
+
+@pytest.mark.parametrize("view", ["run_overview", "failed_jobs"])
+def test_the_views_show_something(past: Program, view: str) -> None:
+    """Each view gives rows on a history with a failed run."""
+    [first, *_] = past.rows(f"SELECT * FROM {view} ORDER BY run_id DESC")
+    assert (first["run_id"], first["application_name"], first["status"]) == (2, "flow", "FAILED")
+
+
+def test_the_python_example_runs(past: Program) -> None:
+    """The document's script, beside a history of that name, prints what went wrong and the newest run's jobs."""
+    [example] = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    here = past.folder / "history.db"
+    here.symlink_to(past.history)
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=past.folder,
+        env=past.environment({"PYTHONPATH": str(ROOT)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *jobs = done.stdout.splitlines()
+    assert first.startswith("2 flow 20")
+    assert first.endswith(" last: Exit code 1")
+    assert [line.split()[:2] for line in jobs] == [["flaky", "SUCCESS"], ["last", "FAILED"]]
+
+
+def test_the_python_calls_of_the_document_are_the_real_ones() -> None:
+    """Names, parameters and defaults of History's calls stand in the document as they are."""
+    from executioner import History
+
+    for call, *_ in table("From Python"):
+        [(name, parameters)] = re.findall(r"`\.?(\w+)\((.*)\)`", call)
+        function = History.__init__ if name == "History" else getattr(History, name)
+        real = [one for one in inspect.signature(function).parameters.values() if one.name != "self"]
+        words = [one.name if one.default is one.empty else f"{one.name}={one.default!r}" for one in real]
+        assert ", ".join(words) == parameters
 
 
 def test_the_document_names_the_real_versions() -> None:
@@ -162,7 +211,8 @@ def test_the_json_object_says_what_the_database_says(program: Program) -> None:
     run = json.loads(program("-c", "flow.json", "--format", "json").out)
     jobs = run.pop("jobs")
     row = program.run_row()
-    assert run == {**row, "options": json.loads(row["options"])}
+    derived = {"resumed_by": None, "resumable": True, "unverified": False}
+    assert run == {**row, **derived, "options": json.loads(row["options"])}
     for job, stored in zip(jobs, program.jobs().values(), strict=True):
         for name in ("definition", "retry_history"):
             stored[name] = json.loads(stored[name]) if stored[name] else None

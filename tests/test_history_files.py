@@ -185,7 +185,7 @@ def test_the_database_says_what_it_is(program: Program) -> None:
     """Application id, schema version and tables are those of schema.sql; the journal is a write-ahead log."""
     ok(program)
     assert sql(program.history, "PRAGMA application_id") == [(int.from_bytes(b"EXEC", "big"),)]
-    assert sql(program.history, "PRAGMA user_version") == [(1,)]
+    assert sql(program.history, "PRAGMA user_version") == [(2,)]
     assert sql(program.history, "PRAGMA journal_mode") == [("wal",)]
     query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name != 'sqlite_sequence' ORDER BY name"
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:

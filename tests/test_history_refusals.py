@@ -181,7 +181,7 @@ def test_a_newer_history_names_both_versions(program: Program, folder: Path, his
     changed(folder / "h.db", history, "PRAGMA user_version = 99")
     result = refused(program)
     assert "version 99" in result.err
-    assert "knows 1" in result.err
+    assert "knows 2" in result.err
     assert "upgrade" in result.err
 
 

@@ -32,10 +32,15 @@ LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 PURE_LIBRARY = {
     *("collections.abc", "typing", "types", "enum", "heapq", "math", "re", "shlex", "json", "signal"),
     *("difflib", "hashlib", "hmac", "os.path", "time", "string", "itertools", "functools", "operator"),
-    "contextlib",
+    *("contextlib", "datetime", "textwrap", "calendar"),
 }
 # config.parse computes SHA-256 with the interpreter's own module: hashlib loads OpenSSL.
-PURE_EXCEPTIONS = {("config.parse", "importlib")}
+# The list of runs is laid out by packages made for it, which compute only.
+PURE_EXCEPTIONS = {
+    ("config.parse", "importlib"),
+    ("render.runs", "tabulate"),
+    ("render.runs", "wcwidth"),
+}
 # Functions of os and os.path that look at nothing but their arguments, and those of time
 # that turn an instant into text.
 PURE_OS = {"fsencode", "fsdecode", "path", "sep", "pathsep"}
@@ -50,7 +55,7 @@ PURE_OS_PATH = {
     "commonpath",
     "commonprefix",
 }
-PURE_TIME = {"strftime", "localtime", "gmtime"}
+PURE_TIME = {"strftime", "strptime", "localtime", "gmtime"}
 FORBIDDEN_CALLS = {"open", "print", "input", "exit", "quit", "exec", "eval", "compile", "__import__"}
 
 # The effects that may know of each other: a check is a forked process.

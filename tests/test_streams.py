@@ -165,7 +165,7 @@ def test_json_is_one_object_on_stdout(program: Program, flags: list[str]) -> Non
     run = json.loads(result.out)
     assert result.code == 1
     assert result.out.count("\n}\n") == 1
-    assert set(run) == columns(program, "run_metadata") | {"jobs"}
+    assert set(run) == columns(program, "run_metadata") | {"jobs", "resumed_by", "resumable", "unverified"}
     assert [job["id"] for job in run["jobs"]] == ["good", "bad", "after"]
     for job in run["jobs"]:
         assert set(job) >= columns(program, "job_history") - {"run_id", "application_name"}

@@ -57,7 +57,7 @@ def test_what_is_made_is_whole(history: Path) -> None:
     assert os.listdir(history.parent) == ["h.db"]
 
 
-@pytest.mark.parametrize("version", [2, 99, 2**31 - 1])
+@pytest.mark.parametrize("version", [files.SCHEMA_VERSION + 1, 99, 2**31 - 1])
 def test_a_newer_schema_is_refused(history: Path, version: int) -> None:
     """Exit code 3, both versions named, and the advice to upgrade."""
     with closing(sqlite3.connect(history)) as connection:
@@ -70,10 +70,10 @@ def test_a_newer_schema_is_refused(history: Path, version: int) -> None:
 
 
 def test_a_newer_schema_that_stands_in_the_log_alone_is_refused(history: Path) -> None:
-    """The header still says 1; the write-ahead log says 99, and it is right."""
+    """The header still says what it said; the write-ahead log says 99, and it is right."""
     with closing(sqlite3.connect(history, isolation_level=None)) as connection:
         connection.execute("PRAGMA user_version = 99")
-        assert history.read_bytes()[60:64] == b"\0\0\0\1"
+        assert history.read_bytes()[60:64] == files.SCHEMA_VERSION.to_bytes(4, "big")
         with pytest.raises(HistoryError, match="newer"):
             files.identify(str(history))
 

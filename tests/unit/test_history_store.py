@@ -11,7 +11,7 @@ import pytest
 
 from executioner.errors import HistoryError
 from executioner.events import AttemptStarting, JobsSkipped
-from executioner.history import store
+from executioner.history import files, store
 from executioner.history.changes import RunEnd
 from executioner.history.liveness import unfinished_runs
 from executioner.history.lock import is_held, this_process
@@ -35,7 +35,7 @@ def new_run(jobs: int, config: str = "/flow.json") -> NewRun:
 
 def create(writer: HistoryWriter, open_log: Callable[[int], str], *names: str) -> int:
     """Record a run as the program does: begin, create, and abandon where that raises."""
-    jobs = [NewJob(name, at, "", "true", "{}") for at, name in enumerate(names)]
+    jobs = [NewJob(name, at, "", "true", "{}", 0) for at, name in enumerate(names)]
     writer.begin()
     try:
         return writer.create_run(new_run(len(jobs)), jobs, open_log)
@@ -187,7 +187,7 @@ def test_a_second_writer_does_not_open_a_history_that_changed_its_schema(path: s
         begin(writer, "a")
         writer.finish_run(end())
     with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute(f"PRAGMA user_version = {files.SCHEMA_VERSION + 1}")
     with pytest.raises(HistoryError, match="newer"):
         HistoryWriter(path)
 
@@ -227,8 +227,12 @@ def test_durations_are_those_of_the_newest_successes(path: str) -> None:
     """Of one application's last runs; failures and reused rows teach nothing."""
     with writing(path) as writer:
         connection = writer._connection
+        ended = ("SUCCESS", "FAILED", "RUNNING")
         for run_id in range(1, 21):
-            connection.execute("INSERT INTO run_metadata (run_id, application_name) VALUES (?, 'app')", (run_id,))
+            connection.execute(
+                "INSERT INTO run_metadata (run_id, application_name, status) VALUES (?, 'app', ?)",
+                (run_id, ended[run_id % 3]),
+            )
             for name, status, source in (("a", "SUCCESS", None), ("b", "FAILED", None), ("c", "SUCCESS", 1)):
                 connection.execute(
                     "INSERT INTO job_history (run_id, id, status, source_run_id, duration_seconds)"
