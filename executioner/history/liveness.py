@@ -9,6 +9,7 @@ from typing import NamedTuple
 from executioner.history.lock import ProcessIdentity, is_alive, is_held
 from executioner.times import from_utc_text
 
+NO_RESULT = "Its runner ended without recording a result"
 _RUNNING = """
 SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path FROM run_metadata
 WHERE status = 'RUNNING' ORDER BY run_id"""

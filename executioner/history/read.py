@@ -8,28 +8,17 @@ from typing import Any, TypeVar
 
 from executioner.errors import HistoryError
 from executioner.history import files
-from executioner.history.liveness import Liveness
+from executioner.history.liveness import NO_RESULT, Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
 from executioner.records import JOB_COLUMNS, Job, Run, RunDetails
 
 _T = TypeVar("_T")
 _ATTEMPTS = 20
-_DURATIONS = """
-SELECT id, duration_seconds FROM job_history
-WHERE run_id IN (SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs)
-  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL""".format(
-    " UNION ALL ".join(
-        "SELECT * FROM (SELECT run_id FROM run_metadata WHERE application_name = :application"
-        f" AND status = '{status}' ORDER BY run_id DESC LIMIT :runs)"
-        for status in ("RUNNING", "SUCCESS", "FAILED", "INTERRUPTED", "PARTIAL")
-    )
-)
 _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDER BY position, id"
 _ONE_JOB = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? AND id = ?"
 _COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
 _RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
 _RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.index("definition")
-NO_RESULT = "Its runner ended without recording a result"
 
 
 def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -79,15 +68,6 @@ def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
             return work(connection)
     except (sqlite3.Error, OSError) as exc:
         raise files.problem(path, exc) from exc
-
-
-def durations_s(connection: sqlite3.Connection, application_name: str, runs: int = 10) -> dict[str, list[float]]:
-    """How long each job took when it succeeded, in the application's last ``runs`` runs."""
-    found: dict[str, list[float]] = {}
-    wanted = {"application": application_name, "runs": runs}
-    for job, duration in connection.execute(_DURATIONS, wanted):
-        found.setdefault(job, []).append(duration)
-    return found
 
 
 def run_of(row: Row) -> Run:
@@ -168,10 +148,3 @@ def _decoded(value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:  # somebody edited it
         return None
-
-
-def job_rows(connection: sqlite3.Connection, run_id: int) -> list[dict[str, object]]:
-    """The rows of a run's jobs, in config order, as they are stored."""
-    cursor = connection.execute("SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", (run_id,))
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -14,7 +14,8 @@ from executioner.folders import default_history
 from executioner.history import files
 from executioner.history.liveness import Liveness, UnfinishedRun, begin_settled, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
-from executioner.history.read import durations_s, job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.usual import durations_s
 from executioner.records import Job, Run, RunDetails
 from executioner.times import utc_text
 

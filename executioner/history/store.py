@@ -21,9 +21,9 @@ from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
 from executioner.history.create import connect, create
-from executioner.history.liveness import UnfinishedRun, unfinished_runs
+from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
-from executioner.history.read import NO_RESULT, durations_s, job_rows, run_details
+from executioner.history.usual import durations_s
 from executioner.times import utc_text
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
@@ -265,6 +265,8 @@ class HistoryWriter:
 
     def run_object(self) -> dict[str, object] | None:
         """The run as scripts read it (docs/history.md)."""
+        from executioner.history.read import run_details
+
         with _explained(self.path):
             details = run_details(self._connection, self.run_id)
         return None if details is None else details.as_object()
@@ -306,7 +308,11 @@ class HistoryWriter:
         if files.file_id(self.path) == self._file:
             return []
         try:
-            return job_rows(self._connection, self.run_id)
+            cursor = self._execute(
+                "SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", (self.run_id,)
+            )
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except sqlite3.Error:
             return []
 

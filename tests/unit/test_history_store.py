@@ -15,8 +15,8 @@ from executioner.history import files, store
 from executioner.history.changes import RunEnd
 from executioner.history.liveness import unfinished_runs
 from executioner.history.lock import is_held, this_process
-from executioner.history.read import durations_s
 from executioner.history.store import HistoryWriter, NewJob, NewRun
+from executioner.history.usual import durations_s
 from executioner.model import Job, RetryPolicy, RunStatus
 from executioner.times import utc_text
 
