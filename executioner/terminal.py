@@ -7,11 +7,12 @@ closed, or whose reader has gone, never disturbs a run.
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from executioner.render.text import Palette
 
+_LINES_AT_ONCE = 500
 _UTF8 = ("utf-8", "utf8")
 
 
@@ -94,6 +95,22 @@ class Stream:
         if self.failure is None and data:
             self._pending += data
             self.push()
+
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Write lines as they are made, and wait for the reader now and then: they may be very many."""
+        batch: list[str] = []
+        for line in lines:
+            batch.append(line)
+            if len(batch) == _LINES_AT_ONCE:
+                self._write_batch(batch)
+                if self.failure is not None:
+                    return
+        self._write_batch(batch)
+
+    def _write_batch(self, batch: list[str]) -> None:
+        self.write("".join(f"{line}\n" for line in batch))
+        batch.clear()
+        self.drain()
 
     @property
     def backlog(self) -> int:

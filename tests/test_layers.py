@@ -32,7 +32,7 @@ LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 PURE_LIBRARY = {
     *("collections.abc", "typing", "types", "enum", "heapq", "math", "re", "shlex", "json", "signal"),
     *("difflib", "hashlib", "hmac", "os.path", "time", "string", "itertools", "functools", "operator"),
-    *("contextlib", "datetime", "textwrap", "calendar"),
+    *("contextlib", "datetime", "textwrap", "calendar", "csv"),
 }
 # config.parse computes SHA-256 with the interpreter's own module: hashlib loads OpenSSL.
 # The list of runs is laid out by packages made for it, which compute only.

@@ -1,8 +1,6 @@
 """``--list-runs``: which runs there were."""
 
-import json
 from collections.abc import Iterator
-from itertools import islice
 from time import time
 from typing import NamedTuple
 
@@ -12,12 +10,12 @@ from executioner.errors import UsageError
 from executioner.history.query import RunFilter
 from executioner.model import RunStatus
 from executioner.records import Run
+from executioner.render.data import csv_lines, json_list_lines
 from executioner.render.runs import newest_text, none_found_text, runs_text, status_counts
-from executioner.render.text import safe, shown_path
+from executioner.render.text import shown_path
 from executioner.times import utc_text
 
 _MOST_COUNTED = 1000
-_LINES_AT_ONCE = 200
 
 
 class Listing(NamedTuple):
@@ -44,10 +42,12 @@ def list_runs(context: Context, listing: Listing) -> int:
     past = open_past(context)
     wanted = _filter(listing, past.config_paths if past else (), now)
     options, out = context.options, context.terminal.out
-    if options.csv:
-        _write_csv(context, past.history.find(wanted, listing.last) if past else iter(()))
-    elif options.json:
-        _write_json(context, past.history.find(wanted, listing.last) if past else iter(()))
+    if options.csv or options.json:
+        found = past.history.find(wanted, listing.last) if past else iter(())
+        if options.json:
+            out.write_lines(json_list_lines(run._asdict() for run in found))
+        else:
+            out.write_lines(csv_lines(Run._fields, found, escape=out.is_terminal))
     elif past:
         runs = list(past.history.find(wanted, listing.last + 1))
         more = len(runs) > listing.last
@@ -90,51 +90,6 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
         raise UsageError(f"{flag}: {exc}", "command line") from exc
-
-
-# --- for scripts -----------------------------------------------------------------------------
-
-
-def _write_json(context: Context, runs: Iterator[Run]) -> None:
-    """A list of objects, written as they are read."""
-    out = context.terminal.out
-    before = "["
-    while chunk := list(islice(runs, _LINES_AT_ONCE)):
-        for run in chunk:
-            text = json.dumps(run._asdict(), indent=2).replace("\n", "\n  ")
-            out.write(f"{before}\n  {text}")
-            before = ","
-        out.drain()
-        if out.failure is not None:
-            return
-    out.write("[]\n" if before == "[" else "\n]\n")
-
-
-def _write_csv(context: Context, runs: Iterator[Run]) -> None:
-    """A header and a line a run, written as they are read."""
-    import csv
-    import io
-
-    out = context.terminal.out
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(Run._fields)
-    while True:
-        chunk = list(islice(runs, _LINES_AT_ONCE))
-        writer.writerows([csv_value(value, escape=out.is_terminal) for value in run] for run in chunk)
-        out.write(buffer.getvalue())
-        out.drain()
-        if not chunk or out.failure is not None:
-            return
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def csv_value(value: object, *, escape: bool) -> object:
-    """A field as CSV has it: nothing for null, true and false as in JSON, objects as their JSON text."""
-    if isinstance(value, bool | dict | list):
-        return json.dumps(value)
-    return safe(value) if escape and isinstance(value, str) else value
 
 
 # --- nothing found ---------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from executioner.render.command import Invocation
 from executioner.render.dryrun import plan_lines, plan_object
 from executioner.render.error import note_text, warning_text
 
-_LINES_AT_ONCE = 1000
 _COMING = {
     Kind.OLDER: "The run would first bring the history to this version, after a backup beside it",
     Kind.EARLIER_TOOL: "The run would first take over the history of the earlier tool, after a backup beside it",
@@ -36,15 +35,8 @@ def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> in
     if context.options.json:
         out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
         return 0
-    lines: list[str] = []
     verbose = context.options.verbose
-    for line in plan_lines(plan, durations, typed, out.palette, context.cwd, verbose=verbose):
-        lines.append(line + "\n")
-        if len(lines) == _LINES_AT_ONCE:
-            out.write("".join(lines))
-            out.drain()
-            lines.clear()
-    out.write("".join(lines))
+    out.write_lines(plan_lines(plan, durations, typed, out.palette, context.cwd, verbose=verbose))
     return 0
 
 

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from time import time
 
 from executioner.commands.context import Context, run_flags
-from executioner.commands.list_runs import csv_value
 from executioner.commands.past import Past, find_run, open_past
 from executioner.history.query import RunFilter
 from executioner.joblog import tail
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
+from executioner.render.data import csv_lines
 from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
 from executioner.render.text import shown_path
-
-_LINES_AT_ONCE = 1000
 
 
 def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
@@ -38,14 +36,7 @@ def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
     out = context.terminal.out
     view = _view(context, past, details, frozenset(statuses))
     typed = _typed(context, past, details.run)
-    lines: list[str] = []
-    for line in details_lines(view, typed, out.palette, context.cwd, time()):
-        lines.append(line + "\n")
-        if len(lines) == _LINES_AT_ONCE:
-            out.write("".join(lines))
-            out.drain()
-            lines.clear()
-    out.write("".join(lines))
+    out.write_lines(details_lines(view, typed, out.palette, context.cwd, time()))
     return 0
 
 
@@ -55,15 +46,8 @@ def _write_data(context: Context, details: RunDetails) -> None:
     if context.options.json:
         out.write(json.dumps(details.as_object(), indent=2) + "\n")
         return
-    import csv
-    import io
-
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("run_id", *Job._fields))
-    for job in details.jobs:
-        writer.writerow([details.run.run_id, *(csv_value(value, escape=out.is_terminal) for value in job)])
-    out.write(buffer.getvalue())
+    rows = ((details.run.run_id, *job) for job in details.jobs)
+    out.write_lines(csv_lines(("run_id", *Job._fields), rows, escape=out.is_terminal))
 
 
 def _typed(context: Context, past: Past, run: Run) -> Invocation:
