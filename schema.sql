@@ -78,8 +78,10 @@ CREATE INDEX run_by_status ON run_metadata (status);
 CREATE INDEX run_by_application ON run_metadata (application_name, status);
 CREATE INDEX run_by_config ON run_metadata (config_path, status);
 CREATE INDEX run_by_user ON run_metadata (user, status);
+CREATE INDEX run_by_application_user ON run_metadata (application_name, user, status);
 CREATE INDEX run_by_status_time ON run_metadata (status, start_time);
 CREATE INDEX run_by_application_time ON run_metadata (application_name, status, start_time);
+CREATE INDEX run_by_application_user_time ON run_metadata (application_name, user, status, start_time);
 CREATE INDEX run_by_config_time ON run_metadata (config_path, status, start_time);
 CREATE INDEX run_by_user_time ON run_metadata (user, status, start_time);
 

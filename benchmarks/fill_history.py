@@ -35,7 +35,7 @@ def runs(number: int, jobs: int) -> Iterator[dict[str, Any]]:
     """Rows of runs."""
     for run_id in range(1, number + 1):
         app = run_id * 7 % APPLICATIONS
-        status = STATUSES[run_id * 2654435761 % 2**32 % len(STATUSES)]
+        status = STATUSES[(run_id * 2654435761 % 2**32 >> 13) % len(STATUSES)]
         parent = run_id - APPLICATIONS if run_id % 11 == 0 and run_id > APPLICATIONS else None
         start = FIRST_START + 60 * run_id
         done = jobs if status == "SUCCESS" else run_id % jobs
@@ -94,7 +94,7 @@ def job_rows(run: dict[str, Any], jobs: int) -> Iterator[dict[str, Any]]:
 
 def fill(path: str, number: int, jobs: int = 2) -> None:
     """Make a history of some runs with some jobs each."""
-    create(path, 0o600)
+    create(str(Path(path).absolute()), 0o600)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing and exiting."""
         what = message[:1].upper() + message[1:]
+        what = re.sub(r"(--show-\w+): expected (at least )?one argument", r'\1: expected a run id or "last"', what)
         raise UsageError(what, "command line", steps=[NextStep("To see all options:", ("--help",))])
 
     def format_help(self) -> str:
@@ -203,12 +205,21 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> _Arguments:
     if arguments.sequential and (arguments.parallel or arguments.workers is not None):
         other = "--parallel" if arguments.workers is None else "--workers"
         parser.error(f"--sequential does not go with {other}")
-    if arguments.db == "":
-        parser.error("--db: expected a path, got nothing")
+    for name, kind in _NEVER_EMPTY.items():
+        if getattr(arguments, name) == "":
+            parser.error(f"{_flag(name)}: expected {kind}, got nothing")
     _check_together(parser, arguments, argv)
     return arguments
 
 
+_NEVER_EMPTY = {
+    "config": "a path",
+    "db": "a path",
+    "app": "a name or pattern",
+    "user": "a name",
+    "since": "a time",
+    "until": "a time",
+}
 #: What the program can be asked to do beside running a config, and which options each of it takes.
 _MODES = {
     "list_runs": {"config", "last", "status", "app", "since", "until", "user", "partly_completed", "resumable"},
@@ -245,6 +256,8 @@ def _check_together(parser: argparse.ArgumentParser, arguments: _Arguments, argv
         raise UsageError(what, "command line", steps=[*steps, NextStep("To see all options:", ("--help",))])
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
         parser.error("--format csv goes with --list-runs or --show-run")
+    if arguments.format == "json" and modes == ["show_log"]:
+        parser.error("--format json does not go with --show-log")
     if arguments.show_log is not None:
         if len(arguments.show_log) > 2:
             parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
@@ -260,16 +273,20 @@ def _flag(name: str) -> str:
 
 def _statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The statuses of comma lists, upper case."""
-    words = [word.strip().upper() for text in texts for word in text.split(",") if word.strip()]
+    words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
+    expected = [f"expected {', '.join(known)}"]
+    steps = [NextStep("To see all options:", ("--help",))]
+    if texts and not words:
+        raise UsageError("--status: expected a status, got nothing", "command line", details=expected, steps=steps)
     for word in words:
-        if word not in known:
+        if word.upper() not in known:
             import difflib
 
-            near = difflib.get_close_matches(word, known, 1)
-            meant = f', did you mean "{near[0]}"?' if near else ""
-            expected = f"expected {', '.join(known)}"
-            raise UsageError(f'--status: no status "{word}"{meant}', "command line", details=[expected])
-    return tuple(dict.fromkeys(words))
+            near = difflib.get_close_matches(word.upper(), known, 1)
+            meant = f', did you mean "{near[0].lower()}"?' if near else ""
+            what = f'--status: no status "{word}"{meant}'
+            raise UsageError(what, "command line", details=expected, steps=steps)
+    return tuple(dict.fromkeys(word.upper() for word in words))
 
 
 def _unknown(parser: argparse.ArgumentParser, word: str, *, config_given: bool) -> UsageError:
@@ -338,7 +355,7 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: _Arguments, context: C
         from executioner.config.keys import json_schema
 
         out.write(json.dumps(json_schema(), indent=2) + "\n")
-    elif arguments.list_runs or arguments.show_run is not None or arguments.show_log is not None:
+    elif _looks_back(arguments):
         return _look_back(arguments, context)
     elif arguments.config is None:
         raise UsageError(
@@ -355,6 +372,11 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: _Arguments, context: C
 
         return run(context)
     return 0
+
+
+def _looks_back(arguments: _Arguments) -> bool:
+    """Whether a command only reads the history."""
+    return arguments.list_runs or arguments.show_run is not None or arguments.show_log is not None
 
 
 def _look_back(arguments: _Arguments, context: Context) -> int:
@@ -396,6 +418,7 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
         orig_argv or ["executioner"], len(argv) if orig_argv else 0, os.environ.get("PATH", "")
     )
     typed = Invocation(program)
+    runs = True  # that something may run, as far as is known
     try:
         cwd = current_folder()
         if not terminal.anybody:
@@ -405,13 +428,14 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
             return _short_help(terminal, typed)
         arguments = _parse(parser, argv)
         terminal = Terminal(arguments.color, environment)
+        runs = not _looks_back(arguments)
         code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, _options(arguments)))
     except (KeyboardInterrupt, Exception) as exc:
         if "--debug" in argv:
             import traceback
 
             terminal.err.write(traceback.format_exc())
-        code = _failed(exc, terminal, typed)
+        code = _failed(exc, terminal, typed, runs=runs)
     return _delivered(terminal, code)
 
 
@@ -423,15 +447,16 @@ def _short_help(terminal: Terminal, typed: Invocation) -> int:
     return 2
 
 
-def _failed(exc: BaseException, terminal: Terminal, typed: Invocation) -> int:
+def _failed(exc: BaseException, terminal: Terminal, typed: Invocation, *, runs: bool) -> int:
     """Print an error; returns its exit code."""
     if isinstance(exc, KeyboardInterrupt):
-        terminal.out.drain(lambda: True)  # whoever stops it does not want the rest
-        terminal.err.write("\nInterrupted: nothing was run\n")
+        terminal.out.drop()  # whoever stops it does not want the rest
+        terminal.err.write("\nInterrupted: nothing was run\n" if runs else "\nInterrupted\n")
         return 130
     if not isinstance(exc, ExecutionerError):
         internal = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
-        internal.details = ("Running jobs were ended. Please report this with the output of --debug.",)
+        ended = "Running jobs were ended. " if runs else ""
+        internal.details = (f"{ended}Please report this with the output of --debug.",)
         exc = internal
     terminal.err.write(error_text(exc, typed, terminal.err.palette))
     return exc.exit_code

@@ -1,6 +1,8 @@
-"""Folders: where the history lies by default, and making such as only their owner should read."""
+"""Places in the file system: the default history's, private folders, files that are safe to read."""
 
+import errno
 import os
+import stat
 
 
 def default_history() -> str:
@@ -9,6 +11,31 @@ def default_history() -> str:
     if not os.path.isabs(state):
         state = os.path.expanduser("~/.local/state")
     return os.path.join(state, "executioner", "history.db")
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def open_regular(path: str) -> int:
+    """Open a regular file for reading. What is none is refused: a FIFO would block for ever.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def make_folder(path: str) -> None:

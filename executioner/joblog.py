@@ -10,7 +10,7 @@ import time
 from functools import lru_cache
 from typing import NamedTuple
 
-from executioner.folders import make_folder
+from executioner.folders import make_folder, open_regular
 from executioner.render.text import duration, safe
 
 _CREATE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -130,14 +130,15 @@ def _stamp_of(second: int) -> str:
 def tail(path: str, start: int, stop: int, lines: int, most_bytes: int = 16384) -> list[str]:
     """The last lines of a byte range of a log, decoded; undecodable bytes become surrogates.
 
-    Empty where the file cannot be read.
+    Raises:
+        OSError: the file cannot be read.
+        EOFError: it does not reach to the range: it was emptied.
     """
     begin_at = max(start, stop - most_bytes)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), max(0, stop - begin_at), begin_at)
-    except OSError:
-        return []
+    with open(open_regular(path), "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size < start:
+            raise EOFError(path)
+        data = os.pread(file.fileno(), max(0, stop - begin_at), begin_at)
     text = data.decode("utf-8", "surrogateescape")
     found = text.rstrip().split("\n")
     if begin_at > start and len(found) > 1:

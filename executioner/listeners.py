@@ -123,7 +123,10 @@ class Reporter:
         if isinstance(event, AttemptFailed) or event.status not in FAILURES or event.log_path is None:
             return []
         start, end = last.log_start or 0, last.log_end or 0
-        return output_lines(joblog.tail(event.log_path, start, end, _TAIL_LINES))
+        try:
+            return output_lines(joblog.tail(event.log_path, start, end, _TAIL_LINES))
+        except (OSError, EOFError):
+            return []
 
     def _say(self, event: RunInterrupted | Warned) -> None:
         if isinstance(event, Warned):

@@ -112,6 +112,18 @@ class Stream:
         batch.clear()
         self.drain()
 
+    def drop(self) -> None:
+        """Forget what the reader has not taken."""
+        self._pending.clear()
+
+    def reader_is_gone(self) -> bool:
+        """Whether nobody reads any more, though nothing was written that could have failed."""
+        import select
+
+        poll = select.poll()
+        poll.register(self.fd, 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
     @property
     def backlog(self) -> int:
         """How many bytes the reader has not taken."""

@@ -66,7 +66,10 @@ def add_runs(path: Path, runs: Iterable[Mapping[str, Any]]) -> None:
             }
             run_id = insert(connection, "run_metadata", {**counts, **run})
             if run.get("run_id") is None:
-                connection.execute("UPDATE run_metadata SET root_run_id = run_id WHERE run_id = ?", (run_id,))
+                connection.execute(
+                    "UPDATE run_metadata SET root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?",
+                    (run_id,),
+                )
             for position, job in enumerate(jobs):
                 own = {"run_id": run_id, "position": position, "application_name": run["application_name"]}
                 insert(connection, "job_history", {**own, **job})

@@ -40,6 +40,7 @@ PURE_EXCEPTIONS = {
     ("config.parse", "importlib"),
     ("render.runs", "tabulate"),
     ("render.runs", "wcwidth"),
+    ("render.text", "wcwidth"),
 }
 # Functions of os and os.path that look at nothing but their arguments, and those of time
 # that turn an instant into text.

@@ -8,7 +8,7 @@ from executioner.commands.context import Context
 from executioner.commands.past import Past, open_past, say_no_runs
 from executioner.errors import UsageError
 from executioner.history.query import RunFilter
-from executioner.model import RunStatus
+from executioner.model import NextStep, RunStatus
 from executioner.records import Run
 from executioner.render.data import csv_lines, json_list_lines
 from executioner.render.runs import newest_text, none_found_text, runs_text, status_counts
@@ -89,7 +89,8 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
     try:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
-        raise UsageError(f"{flag}: {exc}", "command line") from exc
+        to_see = NextStep("To see all options:", ("--help",))
+        raise UsageError(f"{flag}: {exc}", "command line", steps=[to_see]) from exc
 
 
 # --- nothing found ---------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def _say_none(context: Context, past: Past, listing: Listing, wanted: RunFilter,
 
 def _filters(context: Context, past: Past, listing: Listing) -> list[str]:
     """The filters in words."""
-    from executioner.when import named_day
+    from executioner.when import span
 
     words = []
     if listing.application is not None:
@@ -122,12 +123,7 @@ def _filters(context: Context, past: Past, listing: Listing) -> list[str]:
         words.append("partly completed")
     if listing.resumable:
         words.append("resumable")
-    if listing.since is not None and listing.since == listing.until and named_day(listing.since):
-        words.append(f"started on {listing.since}")
-    else:
-        words += [f"started since {listing.since}"] if listing.since is not None else []
-        words += [f"started until {listing.until}"] if listing.until is not None else []
-    return words
+    return [*words, *span(listing.since, listing.until)]
 
 
 def _near_misses(past: Past, listing: Listing, wanted: RunFilter) -> Iterator[str]:

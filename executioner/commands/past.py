@@ -5,6 +5,7 @@ import os
 from typing import NamedTuple
 
 from executioner.commands.context import Context, history_path, invocation
+from executioner.commands.workflow import config_content
 from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.history.query import RunFilter
 from executioner.history.reader import History, config_paths
@@ -15,7 +16,6 @@ from executioner.render.runs import no_runs_text, recent_lines
 from executioner.render.text import shown_path
 
 _MOST_RECENT = 5
-_MOST_BYTES = 64 * 1024 * 1024
 
 
 class Past(NamedTuple):
@@ -34,12 +34,15 @@ def open_past(context: Context) -> Past | None:
         HistoryError: it cannot be used, or ``--db`` names none.
     """
     options = context.options
-    path = history_path(context, None if options.config is None else _configured(context, options.config))
+    configured = None if options.config is None else _configured(context, options.config)
+    path = history_path(context, configured)
     typed = invocation(context, options.config, path)
     try:
         history = History(path)
-    except NoHistoryError:
+    except NoHistoryError as exc:
         if options.db is not None and not os.path.exists(path):
+            default = history_path(context._replace(options=options._replace(db=None)), configured)
+            exc.assurance = f"Is the path right? Without --db it is {shown_path(default, context.cwd)}"
             raise
         say_no_runs(context, path, typed)
         return None
@@ -56,9 +59,8 @@ def _configured(context: Context, config: str) -> str | None:
     """The ``history_db`` of a config, which need not be there nor be right in all else."""
     path = os.path.join(context.cwd, config)
     try:
-        with open(path, "rb") as file:
-            content = json.loads(file.read(_MOST_BYTES).decode("utf-8-sig"))
-    except FileNotFoundError:
+        content = json.loads(config_content(path).decode("utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not JSON"

@@ -52,6 +52,9 @@ def run(context: Context) -> int:
 
         return preview(context, plan, history, typed)
     writer = HistoryWriter(history)
+    if not context.options.quiet:
+        for note in writer.notes:  # now: whatever becomes of the run
+            context.terminal.err.write(note_text(note))
     try:
         return _Run(context, plan, environments, writer, typed).execute()
     finally:
@@ -219,8 +222,6 @@ class _Run:
         stream = self._progress_stream()
         for note in self._writer.notes:
             log.write(self._started_at, f"Note: {safe(note)}")
-            if stream is not None:
-                err.write(note_text(note))
         for warning in warnings:
             log.write(self._started_at, f"Warning: {safe(warning)}")
             if stream is not None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from executioner.commands.context import Context
 from executioner.commands.past import Past, find_run, open_past
 from executioner.errors import UsageError
+from executioner.folders import open_regular
 from executioner.history.reader import History
 from executioner.model import FAILURES, JobStatus, NextStep
 from executioner.records import Job, RunDetails
@@ -49,6 +50,8 @@ def show_log(context: Context, request: LogRequest) -> int:
         try:
             log.follow(request.tail)
         except KeyboardInterrupt:  # the usual end of following
+            context.terminal.out.drop()
+            context.terminal.err.drop()
             return 130
     else:
         log.show(request.tail)
@@ -80,7 +83,9 @@ def _chosen(past: Past, details: RunDetails, name: str | None) -> Job:
                 NextStep(f"{job.id}:", (*past.typed.db_words, "--show-log", run_id, job.id))
                 for job in found[:_MOST_NAMED]
             ]
-            rest = [to_see] if len(found) > _MOST_NAMED else []
+            words = ",".join(sorted({job.status.lower() for job in found}))
+            all_of_them = (*past.typed.db_words, "--show-run", run_id, "--status", words)
+            rest = [NextStep(f"All {len(found)}:", all_of_them)] if len(found) > _MOST_NAMED else []
             what = f"Run {run_id} has {len(found)} {kind} jobs: name one"
             raise UsageError(what, past.shown_path, steps=[*steps, *rest])
     raise UsageError(f"No job of run {run_id} failed: name the one to see", past.shown_path, steps=[to_see])
@@ -109,14 +114,16 @@ class _Log:
     def show(self, lines: int | None) -> None:
         """Write what is there, or its last lines."""
         self._write(self._open(), lines)
+        self._finish()
 
     def follow(self, lines: int | None) -> None:
         """Write what is there, or its last lines, and then what comes, until the job has ended."""
         if self._job.log_path is None:
             self._context.terminal.err.write(f"Waiting for {safe(self._job.id)} to start\n")
+            lines = None  # all that it prints comes after this
         fd = -1
         asked_at = time.monotonic()
-        while self._out.failure is None:
+        while self._out.failure is None and not self._out.reader_is_gone():
             ended = self._job.status not in _UNFINISHED  # known before the last look at the log
             if fd < 0 and self._job.log_path is not None:
                 fd = self._open()
@@ -126,6 +133,7 @@ class _Log:
             if ended:
                 if fd < 0:
                     self._open()  # to say why there is none
+                self._finish()
                 return
             time.sleep(_LOOK_AGAIN_S)
             if time.monotonic() - asked_at > _ASK_AGAIN_S:
@@ -138,7 +146,7 @@ class _Log:
             why = f": it was skipped ({job.reason})" if job.status == JobStatus.SKIPPED else ""
             raise UsageError(f"{job.id} has no log in run {self._run_id}{why}", self._history.path)
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            return open_regular(path)
         except OSError as exc:
             shown = log_path(path, self._context.cwd)
             raise UsageError(f"The log of {job.id} cannot be read: {exc.strerror}", shown) from exc
@@ -146,6 +154,10 @@ class _Log:
     def _write(self, fd: int, lines: int | None) -> int:
         """Write the log, or its last lines; returns the position behind that."""
         return self._copy(fd, 0 if lines is None else _start_of_last(fd, lines))
+
+    def _finish(self) -> None:
+        """Write what is left of a character that was cut."""
+        self._out.write(safe_lines(self._decoder.decode(b"", final=True)))
 
     def _copy(self, fd: int, position: int) -> int:
         """Write what stands behind a position; returns the new one."""

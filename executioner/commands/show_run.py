@@ -8,6 +8,7 @@ from time import time
 
 from executioner.commands.context import Context, run_flags
 from executioner.commands.past import Past, find_run, open_past
+from executioner.commands.workflow import config_content
 from executioner.history.query import RunFilter
 from executioner.joblog import tail
 from executioner.model import FAILURES, JobStatus, RunStatus
@@ -15,7 +16,7 @@ from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.data import csv_lines
 from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
-from executioner.render.text import shown_path
+from executioner.render.text import log_path, quoted, shown_path
 
 
 def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
@@ -28,6 +29,8 @@ def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
     past = open_past(context)
     details = find_run(context, past, wanted) if past else None
     if past is None or details is None:
+        if context.options.json:
+            context.terminal.out.write("null\n")
         return 0
     if context.options.json or context.options.csv:
         jobs = [job for job in details.jobs if not statuses or job.status in statuses]
@@ -60,7 +63,7 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
     run = details.run
     failed = [job for job in details.jobs if job.status in FAILURES and (not statuses or job.status in statuses)]
     previewed = [job for job in failed if job.log_path is not None or not job.retry_history][:MOST_PREVIEWS]
-    timed_out = any(job.status == JobStatus.TIMEOUT for job in previewed)
+    timed_out = [job for job in previewed if job.status == JobStatus.TIMEOUT]
     state, exists = _config_state(run)
     return RunView(
         details=details,
@@ -68,21 +71,25 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
         config_state=state,
         config_exists=exists,
         history_path=past.shown_path,
-        previews=[Preview(job, _last_output(job)) for job in previewed],
-        usual_s=past.history.durations_s(run.application_name) if timed_out else {},
+        previews=[_preview(job, context.cwd) for job in previewed],
+        usual_s={job.id: past.history.usual_s(run.application_name, job.id) for job in timed_out},
         succeeded_since=_succeeded_since(past, run),
     )
 
 
-def _last_output(job: Job) -> list[str] | None:
-    """The last lines that a job's last attempt printed; None where its log cannot be read."""
-    if job.log_path is None or not os.access(job.log_path, os.R_OK):
-        return None
+def _preview(job: Job, cwd: str) -> Preview:
+    """The last lines that a job's last attempt printed, or why there are none."""
+    if job.log_path is None:
+        return Preview(job, (), "no log is recorded")
     last = job.retry_history[-1] if job.retry_history else {}
-    start, end = last.get("log_start"), last.get("log_end")
-    if end is None:
-        end = os.stat(job.log_path).st_size
-    return tail(job.log_path, start or 0, end, PREVIEW_LINES)
+    start, end = last.get("log_start") or 0, last.get("log_end")
+    try:
+        lines = tail(job.log_path, start, os.stat(job.log_path).st_size if end is None else end, PREVIEW_LINES)
+    except OSError:
+        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
+    except EOFError:
+        return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
+    return Preview(job, lines, "no output")
 
 
 def _config_state(run: Run) -> tuple[str | None, bool]:
@@ -90,15 +97,15 @@ def _config_state(run: Run) -> tuple[str | None, bool]:
     if run.config_path is None:
         return None, False
     try:
-        with open(run.config_path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+        content = config_content(run.config_path)
+    except (FileNotFoundError, NotADirectoryError):
         return "no longer exists", False
     except OSError as exc:
         return f"cannot be read: {exc.strerror}", True
     if run.config_hash is None:
         return None, True
-    return "unchanged since" if digest == run.config_hash else "changed since", True
+    same = hashlib.sha256(content).hexdigest() == run.config_hash
+    return "unchanged since" if same else "changed since", True
 
 
 def _succeeded_since(past: Past, run: Run) -> int | None:

@@ -1,13 +1,14 @@
 """Reading a config file and everything that its validation has to look at."""
 
+import errno
 import json
 import os
-import stat
 
 from executioner.checks import plugin_checks
 from executioner.commands.context import Context
 from executioner.config.parse import parse
 from executioner.errors import UsageError
+from executioner.folders import open_regular
 from executioner.model import NextStep, Workflow
 from executioner.render.text import count, safe, shown_path, storable
 
@@ -26,8 +27,12 @@ def load(context: Context) -> Workflow:
     path = os.path.join(context.cwd, name)
     if storable(path) != path:
         raise _unreadable(name, "its path is not UTF-8, so that no history could name it")
+    try:
+        content = config_content(path)
+    except OSError as exc:
+        raise _unreadable(name, exc.strerror or str(exc), missing=isinstance(exc, FileNotFoundError)) from exc
     return parse(
-        _content(path, name),
+        content,
         path=_plain_path(path),
         shown=name,
         home=os.path.expanduser("~"),
@@ -46,24 +51,16 @@ def _plain_path(path: str) -> str:
         return os.path.realpath(path)
 
 
-def _content(path: str, name: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
-    except OSError as exc:
-        raise _unreadable(name, exc.strerror or str(exc), missing=isinstance(exc, FileNotFoundError)) from exc
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise _unreadable(name, f"it is {kind}")
-        if status.st_size > MOST_BYTES:
-            raise _unreadable(name, f"it is larger than {MOST_BYTES // 1024 // 1024} MiB")
-        with open(fd, "rb", buffering=0, closefd=False) as file:
-            return file.readall()
-    except OSError as exc:
-        raise _unreadable(name, exc.strerror or str(exc)) from exc
-    finally:
-        os.close(fd)
+def config_content(path: str) -> bytes:
+    """The bytes of a config.
+
+    Raises:
+        OSError: it cannot be read, or is too large to be one.
+    """
+    with open(open_regular(path), "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES // 1024 // 1024} MiB", path)
+        return file.readall()
 
 
 def _unreadable(name: str, why: str, *, missing: bool = False) -> UsageError:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 
+from executioner.folders import sync_folder
 from executioner.history import files
 from executioner.history.lock import LockFile
 
@@ -37,11 +38,7 @@ def create(path: str, mode: int) -> list[str]:
     finally:
         os.close(fd)
     os.replace(draft, path)
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)  # the name as well survives a power cut
-    finally:
-        os.close(folder)
+    sync_folder(os.path.dirname(path))
     return remarks
 
 

@@ -6,9 +6,11 @@ without a zone. What it recorded is kept; what it did not record stays NULL.
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from datetime import UTC, datetime
+from signal import Signals
 from typing import Any, NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
@@ -25,23 +27,44 @@ _RUN_COLUMNS = (
     *("completed_jobs", "failed_jobs", "skipped_jobs", "exit_code", "working_dir", "config_path", "created_at"),
 )
 _CHECKS_FAILED = {"PRECHECK_FAILED": "A pre-check failed", "POSTCHECK_FAILED": "A post-check failed"}
+_WORSE = {
+    RunStatus.SUCCESS: (RunStatus.PARTIAL, RunStatus.FAILED, RunStatus.INTERRUPTED),
+    RunStatus.PARTIAL: (RunStatus.FAILED, RunStatus.INTERRUPTED),
+}
+_YEAR_1000, _YEAR_10000 = -30_610_224_000, 253_402_300_799
 _INSERT_RUN = """
 INSERT INTO run_metadata (run_id, root_run_id, config_path, working_dir, application_name, status, total_jobs,
     completed_jobs, failed_jobs, skipped_jobs, start_time, end_time, duration_seconds, exit_code,
-    failure_summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    failure_summary, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_JOB = """
-INSERT INTO job_history (run_id, id, position, description, command, status, reason, exit_code, application_name,
+INSERT INTO job_history (run_id, position, id, description, command, status, reason, exit_code, application_name,
     last_run, duration_seconds, retry_count, retry_history, last_error, memory_usage_mb, cpu_usage_percent)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_Row = Mapping[str, Any]
+
+
+class _Row:
+    """A row of which only the columns that the database has are known; the others are None."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, places: Mapping[str, int], values: Sequence[Any]) -> None:
+        self._places = places
+        self._values = values
+
+    def __getitem__(self, column: str) -> Any:
+        place = self._places.get(column)
+        return None if place is None else self._values[place]
+
+
+_NOTHING = _Row({}, ())
 
 
 class Taken(NamedTuple):
-    """What was taken over; ``renumbered`` runs had ids that are no numbers."""
+    """What was taken over; ``renumbered`` are the runs whose ids were no numbers, with the new ones."""
 
     runs: int
     jobs: int
-    renumbered: int
+    renumbered: Mapping[object, int]
 
 
 def take_over(source: sqlite3.Connection, target: sqlite3.Connection) -> Taken:
@@ -49,24 +72,16 @@ def take_over(source: sqlite3.Connection, target: sqlite3.Connection) -> Taken:
     source.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
     jobs_table = _Table(source, "job_history", _JOB_COLUMNS)
     runs_table = _Table(source, "run_summary", _RUN_COLUMNS)
-    numbers = _Numbers(source, (jobs_table, runs_table))
-    runs = jobs = 0
-    for number, rows in groupby(jobs_table.rows(), key=lambda row: numbers.of(row["run_id"])):
-        attempts = list(rows)
-        kept = [_job(tries) for tries in _by_job(attempts)]
-        summaries = list(runs_table.rows(attempts[0]["run_id"]))
-        target.execute(_INSERT_RUN, _run(number, attempts, kept, summaries))
-        target.executemany(
-            _INSERT_JOB, ((number, one.values[0], place, *one.values[1:]) for place, one in enumerate(kept))
-        )
-        runs += 1
+    numbers = _Numbers([*jobs_table.ids(), *runs_table.ids()])
+    jobs = 0
+    for number, ids in sorted(numbers.ids.items()):
+        rows = [row for run_id in ids for row in jobs_table.rows(run_id)]
+        summaries = [row for run_id in ids for row in runs_table.rows(run_id)]
+        kept = [_job(name, tries) for name, tries in _by_job(rows).items()]
+        target.execute(_INSERT_RUN, _run(number, ids[0], rows, kept, summaries))
+        target.executemany(_INSERT_JOB, ((number, place, *one.values) for place, one in enumerate(kept)))
         jobs += len(kept)
-    for run_id in runs_table.ids():
-        number = numbers.of(run_id)
-        if target.execute("SELECT 1 FROM run_metadata WHERE run_id = ?", (number,)).fetchone() is None:
-            target.execute(_INSERT_RUN, _run(number, [], [], list(runs_table.rows(run_id))))
-            runs += 1
-    return Taken(runs, jobs, len(numbers.odd))
+    return Taken(len(numbers.ids), jobs, numbers.odd)
 
 
 class _Table:
@@ -76,12 +91,12 @@ class _Table:
         self._source = source
         self._name = name
         there = {column for (column,) in source.execute("SELECT name FROM pragma_table_info(?)", (name,))}
-        self.exists = "run_id" in there
-        chosen = (column if column in there else f"NULL AS {column}" for column in columns)
-        self._select = f"SELECT {', '.join(chosen)} FROM {name}"
-        self._columns = columns
+        self._exists = "run_id" in there
+        chosen = [column for column in columns if column in there]
+        self._places = {column: place for place, column in enumerate(chosen)}
         attempt = ["CAST(attempt_id AS INTEGER)"] if "attempt_id" in there else []
-        self._order = ", ".join(["CAST(run_id AS INTEGER)", "run_id", *attempt, *self._inserted()])
+        order = ", ".join([*attempt, *self._inserted()]) or "1"
+        self._select = f"SELECT {', '.join(chosen)} FROM {name} WHERE run_id IS ? ORDER BY {order}"
 
     def _inserted(self) -> list[str]:
         """The order of insertion, where the table keeps it."""
@@ -91,35 +106,43 @@ class _Table:
             return []
         return ["rowid"]
 
-    def rows(self, run_id: object = None) -> Iterator[_Row]:
-        """The rows of one run or of all, run by run, attempts in their order."""
-        if not self.exists:
-            return
-        where, values = ("", ()) if run_id is None else (" WHERE run_id = ?", (run_id,))
-        for row in self._source.execute(f"{self._select}{where} ORDER BY {self._order}", values):
-            yield dict(zip(self._columns, row, strict=True))
+    def rows(self, run_id: object) -> Iterator[_Row]:
+        """The rows of one run, attempts in their order."""
+        if self._exists:
+            for values in self._source.execute(self._select, (run_id,)):
+                yield _Row(self._places, values)
 
-    def ids(self) -> list[object]:
+    def ids(self) -> Iterator[object]:
         """The ids of all runs, as they are stored."""
-        if not self.exists:
-            return []
-        return [run_id for (run_id,) in self._source.execute(f"SELECT DISTINCT run_id FROM {self._name}")]
+        if self._exists:
+            for (run_id,) in self._source.execute(f"SELECT DISTINCT run_id FROM {self._name}"):
+                yield run_id
 
 
 class _Numbers:
-    """The numbers of runs: their ids, and where those are no numbers, new ones above all others."""
+    """The runs by number: their ids, and where those are no numbers, new ones above all others.
 
-    def __init__(self, source: sqlite3.Connection, tables: Sequence[_Table]) -> None:
-        ids = [run_id for table in tables for run_id in table.ids()]
-        self._newest = max((number for number in map(_number, ids) if number is not None), default=0)
+    Where a column takes values of any type, the number 5 and the text 5 are one run.
+    """
+
+    def __init__(self, stored: Sequence[object]) -> None:
+        self.ids: dict[int, tuple[object, ...]] = {}
         self.odd: dict[object, int] = {}
-        for run_id in ids:
-            self.of(run_id)
+        odd = []
+        for run_id in stored:
+            number = _number(run_id)
+            if number is None:
+                odd.append(run_id)
+            else:
+                self._add(number, run_id)
+        newest = max(self.ids, default=0)
+        for run_id in odd:
+            self._add(self.odd.setdefault(run_id, newest + 1 + len(self.odd)), run_id)
 
-    def of(self, run_id: object) -> int:
-        """The number of a run."""
-        number = _number(run_id)
-        return self.odd.setdefault(run_id, self._newest + 1 + len(self.odd)) if number is None else number
+    def _add(self, number: int, run_id: object) -> None:
+        known = self.ids.get(number, ())
+        if not any(type(one) is type(run_id) and one == run_id for one in known):
+            self.ids[number] = (*known, run_id)
 
 
 def _number(run_id: object) -> int | None:
@@ -132,12 +155,17 @@ def _number(run_id: object) -> int | None:
     return number if plain and 0 < number < 2**62 else None
 
 
-def _by_job(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """A run's rows by job, in the order in which the jobs first appear."""
-    found: dict[object, list[_Row]] = {}
-    for row in rows:
-        found.setdefault(row["id"], []).append(row)
-    return list(found.values())
+def _by_job(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
+    """A run's rows by job, in the order in which the jobs first appear; attempts in theirs."""
+    found: dict[str | None, list[_Row]] = {}
+    for row in sorted(rows, key=lambda row: _int(row["attempt_id"]) or 0):
+        found.setdefault(None if row["id"] is None else str(row["id"]), []).append(row)
+    if None in found:  # a row without a name
+        name = "unnamed"
+        while name in found:
+            name += "_"
+        return {name if job is None else job: tries for job, tries in found.items()}
+    return {job: tries for job, tries in found.items() if job is not None}
 
 
 class _Job(NamedTuple):
@@ -147,97 +175,119 @@ class _Job(NamedTuple):
     outcome: JobOutcome
 
 
-def _job(tries: Sequence[_Row]) -> _Job:
+def _job(name: str, tries: Sequence[_Row]) -> _Job:
     """A job of a run from its rows, one an attempt at the run: the latest counts, the others are kept."""
     last = tries[-1]
-    status, reason = _status(last)
-    recorded = [entry for row in tries for entry in _attempts(row)]
-    entries = [{**entry, "attempt": number} for number, entry in enumerate(recorded, 1)]
-    name = str(last["id"])
+    entries: list[dict[str, object]] = []
+    for row in tries:
+        verdict = _verdict(row["status"], row["last_error"], _int(row["last_exit_code"]))
+        entries += _attempts(row, *verdict)
+    for number, entry in enumerate(entries, 1):
+        entry["attempt"] = number
+    status, reason = verdict
     description = str(last["description"] or "")
-    duration = _float(last["duration_seconds"])
+    retries = max(_int(last["retry_count"]) or 0, len(entries) - 1, 0)
+    at = _instant(last["last_run"])
     values = (
-        *(name, description, str(last["command"] or ""), status.value, reason),
-        *(_int(last["last_exit_code"]), str(last["application_name"] or ""), _time(last["last_run"]), duration),
-        *(max(_int(last["retry_count"]) or 0, len(entries) - 1), json.dumps(entries) if entries else None),
-        *(last["last_error"], _float(last["memory_usage_mb"]), _float(last["cpu_usage_percent"])),
+        *(name, description, str(last["command"] or ""), status.value, reason, _int(last["last_exit_code"])),
+        *(str(last["application_name"] or ""), _stored(at), _float(last["duration_seconds"])),
+        *(retries, json.dumps(entries) if entries else None, _text(last["last_error"])),
+        *(_float(last["memory_usage_mb"]), _float(last["cpu_usage_percent"])),
     )
     return _Job(values, JobOutcome(0, name, description, status, reason or status.value, None))
 
 
-def _status(row: _Row) -> tuple[JobStatus, str | None]:
-    """A job's status in our words, and why it is not a success."""
-    recorded = str(row["status"] or "").upper()
-    error = str(row["last_error"]) if row["last_error"] else None
-    code = _int(row["last_exit_code"])
-    if recorded in _CHECKS_FAILED:
-        return JobStatus.FAILED, error or _CHECKS_FAILED[recorded]
-    if recorded == "RUNNING":
+def _verdict(recorded: object, error: object, code: int | None) -> tuple[JobStatus, str | None]:
+    """A status in our words, and why it is not a success."""
+    word = str(recorded or "").upper()
+    reason = str(error) if error else None
+    if word in _CHECKS_FAILED:
+        return JobStatus.FAILED, reason or _CHECKS_FAILED[word]
+    if word == "RUNNING":
         return JobStatus.INTERRUPTED, "Its runner ended without recording a result"
-    if recorded == "PENDING":
+    if word == "PENDING":
         return JobStatus.SKIPPED, "run interrupted"
-    if recorded not in JobStatus.__members__:
-        return JobStatus.ERROR, error or f'Recorded as "{row["status"]}" by the earlier tool'
-    status = JobStatus(recorded)
+    if word not in JobStatus.__members__:
+        unknown = "No status was recorded" if recorded is None else f'Recorded as "{recorded}"'
+        return JobStatus.ERROR, reason or f"{unknown} by the earlier tool"
+    status = JobStatus(word)
     if status is JobStatus.SUCCESS:
         return status, None
-    if error is None and status is JobStatus.FAILED and code:
-        error = f"Killed by signal {-code}" if code < 0 else f"Exit code {code}"
-    return status, error
+    if reason is None and status is JobStatus.FAILED and code:
+        reason = f"Killed by {_signal_name(-code)}" if code < 0 else f"Exit code {code}"
+    return status, reason
 
 
-def _attempts(row: _Row) -> list[dict[str, object]]:
-    """What a row says of attempts: its own, after those of its ``retry_history``."""
+def _signal_name(number: int) -> str:
     try:
-        listed = json.loads(row["retry_history"] or "[]")
-    except (ValueError, TypeError):
-        listed = [row["retry_history"]]
-    listed = listed if isinstance(listed, list) else [listed]
-    entries = [_attempt(one) for one in listed]
-    status, reason = _status(row)
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _attempts(row: _Row, status: JobStatus, reason: str | None) -> list[dict[str, object]]:
+    """What a row says of attempts: its own, after those of its ``retry_history``."""
+    entries = [_attempt(one) for one in _listed(row["retry_history"])]
     if status is JobStatus.SKIPPED:
         return entries
-    own = _entry(status.value, reason, _int(row["last_exit_code"]), _time(row["last_run"]))
-    own["duration_seconds"] = _float(row["duration_seconds"])
     if entries and entries[-1]["status"] == status.value and len(entries) > (_int(row["retry_count"]) or 0):
         return entries  # the list has the last attempt already
+    own = _entry(status.value, reason, _int(row["last_exit_code"]), row["last_run"], row["duration_seconds"])
     return [*entries, own]
+
+
+def _listed(history: object) -> list[object]:
+    """The entries of an earlier ``retry_history``; what is no list is one entry as it is."""
+    if history is None or history == "":
+        return []
+    if isinstance(history, bytes):
+        history = history.decode("utf-8", "backslashreplace")
+    try:
+        listed = json.loads(str(history), parse_constant=lambda name: None, parse_float=_float)
+        json.dumps(listed)  # what is nested too deep for that is kept as text
+    except (ValueError, RecursionError):
+        return [history]
+    if listed is None:
+        return []
+    return listed if isinstance(listed, list) else [listed]
 
 
 def _attempt(recorded: object) -> dict[str, object]:
     """An entry of an earlier ``retry_history``: what can be read of it, and all of it as it was."""
     one: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
-    status = str(one.get("status") or "FAILED").upper()
-    reason = one.get("error") or one.get("reason") or one.get("last_error")
     code = _int(one.get("exit_code", one.get("last_exit_code")))
-    at = _time(one.get("timestamp") or one.get("start_time") or one.get("last_run"))
-    entry = _entry(status, None if reason is None else str(reason), code, at)
-    entry["duration_seconds"] = _float(one.get("duration_seconds", one.get("duration")))
+    error = one.get("error") or one.get("reason") or one.get("last_error")
+    status, reason = _verdict(one.get("status") or "FAILED", error, code)
+    at = one.get("timestamp") or one.get("start_time") or one.get("last_run")
+    entry = _entry(status.value, reason, code, at, one.get("duration_seconds", one.get("duration")))
     return {**entry, "earlier": recorded}
 
 
-def _entry(status: str, reason: str | None, exit_code: int | None, at: str | None) -> dict[str, object]:
+def _entry(
+    status: str, reason: str | None, exit_code: int | None, at: object, duration: object
+) -> dict[str, object]:
     return {
         "attempt": 0,
         "status": status,
         "reason": reason,
         "exit_code": exit_code,
-        "start_time": at,
+        "start_time": _stored(_instant(at)),
         "end_time": None,
-        "duration_seconds": None,
+        "duration_seconds": _float(duration),
         "log_start": None,
         "log_end": None,
     }
 
 
-def _run(number: int, rows: Sequence[_Row], jobs: Sequence[_Job], summaries: Sequence[_Row]) -> tuple[object, ...]:
+def _run(
+    number: int, run_id: object, rows: Sequence[_Row], jobs: Sequence[_Job], summaries: Sequence[_Row]
+) -> tuple[object, ...]:
     """The values of ``_INSERT_RUN``: what was summed up of a run, and for the rest what its jobs tell."""
-    last: _Row = summaries[-1] if summaries else dict.fromkeys(_RUN_COLUMNS)
+    last = summaries[-1] if summaries else _NOTHING
     # an attempt that was killed has jobs, but nobody summed it up
     summed_up = _int(last["attempt_id"])
     newest = max((_int(row["attempt_id"]) or 0 for row in rows), default=0)
     complete = bool(summaries) and (summed_up is None or newest <= summed_up)
-    outcomes = [job.outcome for job in jobs if job.outcome.status is not JobStatus.SUCCESS]
     statuses = [job.outcome.status for job in jobs]
     completed, failed, skipped = (
         (
@@ -249,28 +299,34 @@ def _run(number: int, rows: Sequence[_Row], jobs: Sequence[_Job], summaries: Seq
         else (_int(last[name]) or 0 for name in ("completed_jobs", "failed_jobs", "skipped_jobs"))
     )
     total = max(len(jobs), _int(last["total_jobs"]) or 0)
-    starts = [_time(one["start_time"]) or _time(one["created_at"], utc=True) for one in summaries]
-    times = [at for at in (_time(row["last_run"]) for row in rows) if at is not None]
-    start = min([at for at in starts if at is not None] or times, default=None)
-    end = _time(last["end_time"]) if complete else max(times, default=None)
+    outcomes = [job.outcome for job in jobs if job.outcome.status is not JobStatus.SUCCESS]
+    status = _run_status(last["status"] if complete else None, outcomes, len(jobs), total)
+    start = _start(rows, summaries)
+    end = _end(last["end_time"], start) if complete else None
     name = last["application_name"] or (rows[-1]["application_name"] if rows else None)
+    odd = None if _number(run_id) is not None else json.dumps({"earlier_run_id": _text(run_id)})
     return (
         *(number, number, _text(last["config_path"]), _text(last["working_dir"]), str(name or "")),
-        *(
-            _run_status(last["status"] if complete else None, outcomes, len(jobs), total).value,
-            total,
-            completed,
-            failed,
-            skipped,
-        ),
-        *(
-            start,
-            end,
-            _between(start, end),
-            _int(last["exit_code"]) if complete else None,
-            failure_summary(outcomes, None),
-        ),
+        *(status.value, total, completed, failed, skipped, _stored(start), _stored(end)),
+        None if start is None or end is None else max(0.0, end - start),
+        *(_int(last["exit_code"]) if complete else None, failure_summary(outcomes, None), odd),
     )
+
+
+def _start(rows: Sequence[_Row], summaries: Sequence[_Row]) -> float | None:
+    """When a run began: as summed up, else when its first job did."""
+    starts = [_instant(one["start_time"]) or _instant(one["created_at"], utc=True) for one in summaries]
+    known = [at for at in starts if at is not None]
+    return min(known or [at for at in (_instant(row["last_run"]) for row in rows) if at is not None], default=None)
+
+
+def _end(recorded: object, start: float | None) -> float | None:
+    """When a run ended: of an hour that occurs twice the second one, where the first was before the start."""
+    end = _instant(recorded)
+    if start is not None and end is not None and end < start:
+        later = _instant(recorded, fold=1)
+        return later if later is not None and later >= start else end
+    return end
 
 
 def _run_status(recorded: object, outcomes: Sequence[JobOutcome], jobs: int, total: int) -> RunStatus:
@@ -278,47 +334,49 @@ def _run_status(recorded: object, outcomes: Sequence[JobOutcome], jobs: int, tot
     word = str(recorded or "").upper()
     known = RunStatus(word) if word in RunStatus.__members__ else None
     if not jobs:
-        return RunStatus.INTERRUPTED if known in (None, RunStatus.RUNNING) else known or RunStatus.INTERRUPTED
+        return known if known not in (None, RunStatus.RUNNING) else RunStatus.INTERRUPTED
     stopped = any(one.status is JobStatus.INTERRUPTED for one in outcomes) or jobs < total
     status = run_status(outcomes, stopped=stopped)
-    if status is not RunStatus.SUCCESS:
-        return status
-    if known in (RunStatus.FAILED, RunStatus.INTERRUPTED, RunStatus.PARTIAL):
+    if known in _WORSE.get(status, ()):
         return known
-    return RunStatus.INTERRUPTED if jobs < total else status
+    return RunStatus.INTERRUPTED if status is RunStatus.SUCCESS and jobs < total else status
 
 
-def _time(value: object, *, utc: bool = False) -> str | None:
-    """A time of the earlier tool, local unless it says otherwise, as we store it; None if it is none."""
-    from datetime import UTC, datetime
-
+def _instant(value: object, *, utc: bool = False, fold: int = 0) -> float | None:
+    """Unix time of a time of the earlier tool, which is local unless it says otherwise; None if it is none."""
+    if value is None or value == "":
+        return None
     try:
         if isinstance(value, int | float):
-            return utc_text(value)
-        at = datetime.fromisoformat(str(value))
-        return utc_text((at.replace(tzinfo=UTC) if utc and at.tzinfo is None else at).timestamp())
+            at = float(value)
+        else:
+            read = datetime.fromisoformat(str(value))
+            if read.tzinfo is None:
+                read = read.replace(tzinfo=UTC) if utc else read.replace(fold=fold)
+            at = read.timestamp()
     except (ValueError, OverflowError, OSError):
         return None
+    return at if _YEAR_1000 <= at < _YEAR_10000 else None  # for others our form has no place
 
 
-def _between(start: str | None, end: str | None) -> float | None:
-    from executioner.times import from_utc_text
-
-    return None if start is None or end is None else max(0.0, from_utc_text(end) - from_utc_text(start))
+def _stored(at: float | None) -> str | None:
+    return None if at is None else utc_text(at)
 
 
 def _int(value: Any) -> int | None:
     try:
-        return None if value is None else int(value)
+        number = None if value is None else int(value)
     except (ValueError, TypeError, OverflowError):
         return None
+    return number if number is not None and abs(number) < 2**63 else None
 
 
 def _float(value: Any) -> float | None:
     try:
-        return None if value is None else float(value)
-    except (ValueError, TypeError):
+        number = None if value is None else float(value)
+    except (ValueError, TypeError, OverflowError):
         return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _text(value: object) -> str | None:

@@ -11,8 +11,8 @@ from executioner.times import from_utc_text
 
 NO_RESULT = "Its runner ended without recording a result"
 _RUNNING = """
-SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path FROM run_metadata
-WHERE status = 'RUNNING' ORDER BY run_id"""
+SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path
+FROM run_metadata INDEXED BY run_by_status WHERE status = 'RUNNING' ORDER BY run_id"""
 
 
 class Liveness(Enum):
@@ -47,7 +47,7 @@ def unfinished_runs(
     for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
         if config_path is None or _same_file(config, config_path):
             liveness = _liveness(lock_path, run_id, ProcessIdentity(boot_id, pid, ticks))
-            found.append(UnfinishedRun(run_id, liveness, user, host, pid, from_utc_text(start)))
+            found.append(UnfinishedRun(run_id, liveness, user, host, pid, from_utc_text(start) if start else 0.0))
     return found
 
 

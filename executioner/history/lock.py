@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -93,6 +94,8 @@ def is_held(path: str, byte: int) -> bool | None:
     except OSError:
         return None
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
         answer = fcntl.fcntl(fd, _GETLK, _region(fcntl.F_WRLCK, byte))
     except OSError:
         return None

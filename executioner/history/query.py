@@ -48,15 +48,16 @@ _START_TIME = RUN_COLUMNS.index("start_time")
 # The distinct values of a column, by jumping from one to the next along an index.
 _DISTINCT = """
 WITH RECURSIVE found(value) AS (
-    SELECT (SELECT {column} FROM run_metadata WHERE {column} IS NOT NULL{also} ORDER BY {column} LIMIT 1)
+    SELECT (SELECT {column} FROM run_metadata INDEXED BY {index}
+            WHERE {column} IS NOT NULL{also} ORDER BY {column} LIMIT 1)
     UNION ALL
-    SELECT (SELECT {column} FROM run_metadata WHERE {column} > found.value{also} ORDER BY {column} LIMIT 1)
+    SELECT (SELECT {column} FROM run_metadata INDEXED BY {index}
+            WHERE {column} > found.value{also} ORDER BY {column} LIMIT 1)
     FROM found WHERE found.value IS NOT NULL)
 """
-_APPLICATIONS = (
-    _DISTINCT.format(column="application_name", also="") + "SELECT value FROM found WHERE value IS NOT NULL"
-)
-_NEWEST = "coalesce((SELECT run_id FROM run_metadata WHERE {} ORDER BY run_id DESC LIMIT 1), 0)"
+_VALUES = _DISTINCT + "SELECT value FROM found WHERE value IS NOT NULL"
+_APPLICATIONS = _VALUES.format(column="application_name", also="", index="run_by_application")
+_NEWEST = "coalesce((SELECT run_id FROM run_metadata INDEXED BY {} WHERE {} ORDER BY run_id DESC LIMIT 1), 0)"
 # Configs, and the newest successes of those that have runs without success after them.
 _OPEN = _DISTINCT + (
     "SELECT value, success FROM (SELECT value, {success} AS success, max({others}) AS other"
@@ -145,8 +146,10 @@ def streams(connection: sqlite3.Connection, wanted: RunFilter, after: Position |
     for column, own, own_values in _groups(connection, wanted):
         # named, so that no statistics that another tool has left in the file change the plan
         index = f"{kind}_by_{column}{'_time' if wanted.by_time else ''}"
-        if column == _NO_CONFIG:
-            index = "run_without_config"
+        if wanted.resumable:  # few: they are newer than a success, and may be sorted
+            index = "run_without_config" if column == _NO_CONFIG else f"run_by_{column}"
+        elif column == "application" and wanted.user is not None and not wanted.partly_completed:
+            index = f"run_by_application_user{'_time' if wanted.by_time else ''}"
         where = " AND ".join([*own, "status = ?", *common])
         sql = f"{SELECT_RUN} INDEXED BY {index} WHERE {where} ORDER BY {order}"
         for status in statuses:
@@ -193,7 +196,7 @@ def _common(wanted: RunFilter, after: Position | None) -> tuple[list[str], list[
         add("user = ?", wanted.user)
     if wanted.since is not None:
         add("start_time >= ?", wanted.since)
-    if wanted.before is not None:
+    if wanted.before is not None and after is None:  # a position stands before that
         add("start_time < ?", wanted.before)
     if after is not None and wanted.by_time:
         add("(start_time, run_id) < (?, ?)", *after)
@@ -221,11 +224,16 @@ def _resumable_groups(connection: sqlite3.Connection, wanted: RunFilter) -> Iter
             )
 
 
-def _open_groups(column: str, also: str = "") -> str:
-    success = _NEWEST.format(f"{column} = found.value AND status = 'SUCCESS'")
-    newest = (_NEWEST.format(f"{column} = found.value{also} AND status = '{one}'") for one in _UNSUCCESSFUL)
-    return _OPEN.format(column=column, also=also, success=success, others=", ".join(newest))
+def _open_groups(column: str, index: str, own_index: str, also: str = "") -> str:
+    success = _NEWEST.format(index, f"{column} = found.value AND status = 'SUCCESS'")
+    newest = (
+        _NEWEST.format(own_index, f"{column} = found.value{also} AND status = '{one}'") for one in _UNSUCCESSFUL
+    )
+    others = ", ".join(newest)
+    return _OPEN.format(column=column, also=also, index=own_index, success=success, others=others)
 
 
-_OPEN_CONFIGS = _open_groups("config_path")
-_OPEN_WITHOUT_CONFIG = _open_groups("application_name", " AND config_path IS NULL")
+_OPEN_CONFIGS = _open_groups("config_path", "run_by_config", "run_by_config")
+_OPEN_WITHOUT_CONFIG = _open_groups(
+    "application_name", "run_by_application", "run_without_config", " AND config_path IS NULL"
+)

@@ -96,7 +96,7 @@ _COUNTED: Mapping[str, tuple[str, ...]] = {
 
 def running_rows(connection: sqlite3.Connection) -> list[Row]:
     """The rows of the runs that are recorded as RUNNING."""
-    return connection.execute(f"{SELECT_RUN} WHERE run.status = 'RUNNING'").fetchall()
+    return connection.execute(f"{SELECT_RUN} INDEXED BY run_by_status WHERE run.status = 'RUNNING'").fetchall()
 
 
 def run_details(

@@ -15,7 +15,7 @@ from executioner.history import files
 from executioner.history.liveness import Liveness, UnfinishedRun, begin_settled, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
 from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
-from executioner.history.usual import durations_s
+from executioner.history.usual import durations_s, usual_s
 from executioner.records import Job, Run, RunDetails
 from executioner.times import utc_text
 
@@ -47,14 +47,17 @@ class History:
         if kind is files.Kind.ABSENT:
             raise NoHistoryError("There is no history", self.path)
         if kind is not files.Kind.CURRENT:
+            from threading import Lock
+
             from executioner.history.migrate import in_memory
 
+            self._one_at_a_time = Lock()
             self._copy = reading(self.path, in_memory)
 
     def runs(
         self,
         *,
-        status: Iterable[str] = (),
+        status: str | Iterable[str] = (),
         application: str | None = None,
         user: str | None = None,
         config: str | os.PathLike[str] | None = None,
@@ -69,7 +72,7 @@ class History:
         Newest is the greatest run id; with ``since`` or ``until`` the latest start.
 
         Args:
-            status: any of these, for example ``["FAILED", "INTERRUPTED"]``.
+            status: one, or any of several, for example ``["FAILED", "INTERRUPTED"]``.
             application: this application; ``*``, ``?`` and ``[a-z]`` match as in a shell.
             user: who ran it.
             config: the path of its config.
@@ -83,7 +86,7 @@ class History:
             HistoryError: the history cannot be read.
         """
         wanted = RunFilter(
-            statuses=tuple(one.upper() for one in status),
+            statuses=tuple(one.upper() for one in ([status] if isinstance(status, str) else status)),
             application=application,
             user=user,
             config_paths=() if config is None else config_paths(os.fspath(config)),
@@ -159,7 +162,7 @@ class History:
             connection.execute("ROLLBACK")
             return job
 
-        return self._read(work)
+        return self._read(work) if 0 < run_id <= _LARGEST_ID else None
 
     def applications(self, pattern: str | None = None) -> list[str]:
         """The names of the applications that match a shell pattern, sorted."""
@@ -168,6 +171,10 @@ class History:
     def durations_s(self, application: str) -> dict[str, list[float]]:
         """How long each job took when it succeeded, in the application's last ten runs."""
         return self._read(lambda connection: durations_s(connection, application))
+
+    def usual_s(self, application: str, job: str) -> list[float]:
+        """How long one job took the last ten times that it succeeded, the newest first."""
+        return self._read(lambda connection: usual_s(connection, application, job))
 
     def active_runs(self, config_path: str) -> list[UnfinishedRun]:
         """The runs of a config that are on, oldest first."""
@@ -183,7 +190,8 @@ class History:
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self._copy is not None:
-            return work(self._copy)
+            with self._one_at_a_time:
+                return work(self._copy)
         return reading(self.path, work)
 
 

@@ -2,16 +2,18 @@
 
 import sqlite3
 
-_DURATIONS = """
-SELECT id, duration_seconds FROM job_history
-WHERE run_id IN (SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs)
-  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL""".format(
+_NEWEST_RUNS = "SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs".format(
     " UNION ALL ".join(
         "SELECT * FROM (SELECT run_id FROM run_metadata WHERE application_name = :application"
         f" AND status = '{status}' ORDER BY run_id DESC LIMIT :runs)"
         for status in ("RUNNING", "SUCCESS", "FAILED", "INTERRUPTED", "PARTIAL")
     )
 )
+_DURATIONS = f"""
+SELECT id, duration_seconds FROM job_history WHERE run_id IN ({_NEWEST_RUNS})
+  AND status = 'SUCCESS' AND source_run_id IS NULL AND duration_seconds IS NOT NULL"""
+_OF_ONE_JOB = f"{_DURATIONS} AND id = :job ORDER BY run_id DESC LIMIT 10"
+_RUNS_LOOKED_THROUGH = 100
 
 
 def durations_s(connection: sqlite3.Connection, application_name: str, runs: int = 10) -> dict[str, list[float]]:
@@ -21,3 +23,9 @@ def durations_s(connection: sqlite3.Connection, application_name: str, runs: int
     for job, duration in connection.execute(_DURATIONS, wanted):
         found.setdefault(job, []).append(duration)
     return found
+
+
+def usual_s(connection: sqlite3.Connection, application_name: str, job: str) -> list[float]:
+    """How long one job took the last ten times that it succeeded, within the application's last hundred runs."""
+    wanted = {"application": application_name, "runs": _RUNS_LOOKED_THROUGH, "job": job}
+    return [duration for _, duration in connection.execute(_OF_ONE_JOB, wanted)]

@@ -33,6 +33,10 @@ class Invocation(NamedTuple):
         """The beginning of a command that the reader completes; ``words`` are shown as they are."""
         return " ".join([self._line(()), *words, *map(quoted, self.db_words)])
 
+    def resume_template(self, *args: str) -> str:
+        """A command that goes on with a run whose config the reader has to name."""
+        return " ".join([self.template("-c <config>"), *([self.flags] if self.flags else []), *args])
+
     def plain(self, args: Iterable[str]) -> str:
         """A command that is given whole."""
         return self._line(tuple(args))

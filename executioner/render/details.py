@@ -13,12 +13,11 @@ from executioner.render.runs import status_words
 from executioner.render.text import (
     Palette,
     clock_time,
+    columns,
     count,
     duration,
     limit,
     local_time,
-    log_path,
-    quoted,
     safe,
     shown_path,
 )
@@ -36,10 +35,11 @@ _TITLE_LINE = "=" * 22
 
 
 class Preview(NamedTuple):
-    """The end of a failed job's output; ``lines`` is None where the log cannot be read."""
+    """The end of a failed job's output; ``note`` says why there is none."""
 
     job: Job
-    lines: Sequence[str] | None
+    lines: Sequence[str]
+    note: str = "no output"
 
 
 class RunView(NamedTuple):
@@ -82,10 +82,10 @@ def details_lines(view: RunView, invocation: Invocation, palette: Palette, cwd: 
     yield from _job_lines(view, palette, now)
     for preview in view.previews:
         yield ""
-        title = f"Failed Job Log Preview ({preview.job.id}):"
+        title = f"Failed Job Log Preview ({safe(preview.job.id)}):"
         yield title
         yield "-" * len(title)
-        yield from _preview_lines(preview, cwd)
+        yield from map(safe, preview.lines or [f"({preview.note})"])
     yield from _further_logs(view, invocation)
     for preview in view.previews:
         yield from _hint(preview.job, view)
@@ -130,7 +130,8 @@ def _times(details: RunDetails, now: float) -> Iterator[str]:
 
 def _last_recorded(details: RunDetails, start: float | None) -> str:
     """The last sign of life of a run whose runner died."""
-    times = [at for job in details.jobs for at in (job.end_time, job.last_run) if at is not None]
+    own = [job for job in details.jobs if job.source_run_id is None]
+    times = [at for job in own for at in (job.end_time, job.last_run) if at is not None]
     if not times:
         return ""
     last = from_utc_text(max(times))
@@ -147,12 +148,13 @@ def _job_lines(view: RunView, palette: Palette, now: float) -> Iterator[str]:
         wanted = f" is {' or '.join(sorted(view.statuses))}" if view.statuses else " is recorded"
         yield f"(no job{wanted})"
         return
-    id_width = max((len(job.id) for job in jobs if len(job.id) <= _WIDEST_ID), default=0)
+    id_width = max((width for width in (columns(safe(job.id)) for job in jobs) if width <= _WIDEST_ID), default=0)
     status_width = max(len(job.status) for job in jobs)
     for job in jobs:
+        name = safe(job.id)
+        name += " " * (id_width - columns(name))
         status = palette.status(job.status) + " " * (status_width - len(job.status))
-        line = f"{_mark(job.status, palette)} {safe(job.id).ljust(id_width)} - {status}{_particulars(job, now)}"
-        yield line.rstrip()
+        yield f"{_mark(job.status, palette)} {name} - {status}{_particulars(job, now)}".rstrip()
 
 
 def _mark(status: str, palette: Palette) -> str:
@@ -199,31 +201,20 @@ def _attempt(job: Job) -> str:
 # --- logs ----------------------------------------------------------------------------------
 
 
-def _preview_lines(preview: Preview, cwd: str) -> Iterator[str]:
-    if preview.lines is None:
-        path = preview.job.log_path
-        yield (
-            "(no log is recorded)" if path is None else f"(the log cannot be read: {quoted(log_path(path, cwd))})"
-        )
-    elif not preview.lines:
-        yield "(no output)"
-    else:
-        yield from map(safe, preview.lines)
-
-
 def _further_logs(view: RunView, invocation: Invocation) -> Iterator[str]:
-    """The commands for the logs of failed jobs that are not previewed."""
+    """The commands for the logs of jobs that failed or were interrupted and are not previewed."""
     shown = {preview.job.id for preview in view.previews}
+    troubled = (*FAILURES, JobStatus.INTERRUPTED)
     others = [
         job
         for job in view.shown_jobs()
-        if job.status in FAILURES and job.id not in shown and job.log_path is not None
+        if job.status in troubled and job.id not in shown and job.log_path is not None
     ]
     if not others:
         return
     run_id = str(view.details.run.run_id)
     yield ""
-    yield f"To see the {'log' if len(others) == 1 else 'logs'} of {count(len(others), 'more failed job')}:"
+    yield f"To see the {'log' if len(others) == 1 else 'logs'} of {count(len(others), _kind(others))}:"
     named = others if len(others) <= _MOST_NAMED else others[:_NAMED_OF_MANY]
     for job in named:
         yield f"  {invocation.look('--show-log', run_id, job.id)}"
@@ -231,6 +222,13 @@ def _further_logs(view: RunView, invocation: Invocation) -> Iterator[str]:
         statuses = ",".join(sorted({job.status.lower() for job in others}))
         names = invocation.look("--show-run", run_id, "--status", statuses)
         yield f"  ... and {len(others) - len(named)} more: {names}"
+
+
+def _kind(jobs: Sequence[Job]) -> str:
+    """What some jobs have in common, in words."""
+    if all(job.status in FAILURES for job in jobs):
+        return "more failed job"
+    return "interrupted job" if all(job.status == JobStatus.INTERRUPTED for job in jobs) else "more job"
 
 
 def _hint(job: Job, view: RunView) -> Iterator[str]:
@@ -248,7 +246,7 @@ def _hint(job: Job, view: RunView) -> Iterator[str]:
         if usual >= _CLOSE_TO_LIMIT * allowed
         else f"look for a hang before raising its limit ({where})."
     )
-    text = f"Hint: {job.id} usually takes {limit(usual)} ({count(len(past), 'run')}): {advice}"
+    text = f"Hint: {safe(job.id)} usually takes {limit(usual)} ({count(len(past), 'run')}): {advice}"
     yield ""
     yield from textwrap.wrap(text, _HINT_WIDTH, break_long_words=False, break_on_hyphens=False)
 
@@ -263,7 +261,7 @@ def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
         running = [job.id for job in view.details.jobs if job.status == JobStatus.RUNNING]
         for job in running[:MOST_PREVIEWS]:
             yield ""
-            yield f"To follow the output of {job}:"
+            yield f"To follow the output of {safe(job)}:"
             yield f"  {invocation.look('--show-log', run_id, job, '--follow')}"
     elif run.resumable:
         yield from _resume_steps(view, invocation)
@@ -271,6 +269,9 @@ def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
         yield ""
         yield "To view the run that resumed it:"
         yield f"  {invocation.look('--show-run', str(run.resumed_by))}"
+    elif run.status != RunStatus.SUCCESS and run.completed_jobs == run.total_jobs > 0:
+        yield ""
+        yield "All jobs succeeded: nothing is left to resume."
     elif view.succeeded_since is not None and run.status != RunStatus.SUCCESS:
         yield ""
         yield f"A newer run of this config has succeeded: run {view.succeeded_since}. To view it:"
@@ -293,4 +294,4 @@ def _resume(run: Run, view: RunView, invocation: Invocation, *more: str) -> str:
     words = ("--resume-from", str(run.run_id), *more)
     if view.config_exists:
         return invocation.run(*words)
-    return " ".join([invocation.template("-c", "<config>"), *words])
+    return invocation.resume_template(*words)

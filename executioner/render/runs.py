@@ -6,7 +6,7 @@ from typing import NamedTuple
 from executioner.model import RunStatus
 from executioner.records import Run
 from executioner.render.command import Invocation
-from executioner.render.text import Palette, duration, local_time, quoted, safe
+from executioner.render.text import Palette, columns, duration, local_time, quoted, safe
 from executioner.times import from_utc_text
 
 _TITLE = "Recent Execution History:"
@@ -120,11 +120,11 @@ def _centred(text: str, width: int) -> str:
 
 def _shortened(name: str, room: int | None) -> str:
     """A name cut to some columns of a terminal, where wide characters take two."""
-    if room is None or (name.isascii() and len(name) <= room):
+    if room is None or columns(name) <= room:
         return name
-    from wcwidth import clip, wcswidth
+    from wcwidth import clip
 
-    return name if wcswidth(name) <= room else f"{clip(name, 0, room - 3).rstrip()}..."
+    return f"{clip(name, 0, room - 3).rstrip()}..."
 
 
 def none_found_text(filters: Sequence[str], misses: Sequence[str], history: str) -> str:

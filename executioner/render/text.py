@@ -103,6 +103,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import width
+
+    return width(text)
+
+
 def quoted(word: str) -> str:
     """A word as it is typed at a shell, fit for pasting and for a terminal."""
     if _UNSAFE.search(word):

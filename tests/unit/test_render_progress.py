@@ -276,4 +276,7 @@ def test_the_tail_is_ten_lines_of_the_last_attempt(tmp_path: Path) -> None:
     size = log.stat().st_size
     assert joblog.tail(str(log), 0, size, 10) == [f"line {number}" for number in range(990, 1000)]
     assert joblog.tail(str(log), size, size, 10) == []
-    assert joblog.tail(str(tmp_path / "gone"), 0, 10, 10) == []
+    with pytest.raises(FileNotFoundError):
+        joblog.tail(str(tmp_path / "gone"), 0, 10, 10)
+    with pytest.raises(EOFError):
+        joblog.tail(str(log), size + 1, size + 2, 10)
