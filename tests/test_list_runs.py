@@ -862,7 +862,7 @@ NEWEST_IS_11 = "newest is run 11, 2025-05-23 09:45:00"
         ),
         (("--user", "Bob"), ["user Bob", f"Without --user: {NEWEST_IS_11}"]),
         (("-c", "none.json"), ["config none.json", f"Without -c: {NEWEST_IS_11}"]),
-        (("--since", "1d"), ["started since 1d", f"Without --since: {NEWEST_IS_11}"]),
+        (("--since", "1d"), ["started in the last 1d", f"Without --since: {NEWEST_IS_11}"]),
         (("--until", "2025-05-15"), ["started until 2025-05-15", f"Without --until: {NEWEST_IS_11}"]),
         (
             ("--since", "2025-05-16 03:00", "--until", "2025-05-16"),
@@ -947,7 +947,8 @@ def test_an_explicit_history_that_is_not_there(program: Program, db: str, form: 
     """Whoever names a history with --db means one that exists: exit 3, stdout empty, nothing made."""
     history(program, *founding(fixed=True))
     before = everything(program)
-    expected = f"Error: There is no history ({program.folder}/{db})\n"
+    right = f"Is the path right? Without --db it is {program.history}\n"
+    expected = f"Error: There is no history ({program.folder}/{db})\n{right}"
     assert program("--list-runs", "--db", db, "--format", form) == (3, "", expected)
     assert everything(program) == before
 
@@ -963,15 +964,34 @@ TIME_FORMS = 'expected 2025-05-23, "2025-05-23 09:45", 09:45, 7d, 12h, today or 
     [
         (
             ("--list-runs", "--status", "faild"),
-            f'--status: no status "FAILD", did you mean "FAILED"? (command line)\n{RUN_STATUSES}',
+            f'--status: no status "faild", did you mean "failed"? (command line)\n{RUN_STATUSES}\n{OPTIONS_STEP}',
         ),
         (
             ("--list-runs", "--status", "failed,TIMEOUT"),
-            f'--status: no status "TIMEOUT" (command line)\n{RUN_STATUSES}',
+            f'--status: no status "TIMEOUT" (command line)\n{RUN_STATUSES}\n{OPTIONS_STEP}',
         ),
-        (("--list-runs", "--since", "soon"), f'--since: {TIME_FORMS}, got "soon" (command line)\n'),
-        (("--list-runs", "--until", "2025-02-30"), f'--until: {TIME_FORMS}, got "2025-02-30" (command line)\n'),
-        (("--list-runs", "--since", "\x1b[2J"), f'--since: {TIME_FORMS}, got "\\e[2J" (command line)\n'),
+        *(
+            (("--list-runs", flag, ""), f"{flag}: expected {what}, got nothing (command line)\n{OPTIONS_STEP}")
+            for flag, what in (
+                ("--app", "a name or pattern"),
+                ("--user", "a name"),
+                ("-c", "a path"),
+                ("--since", "a time"),
+            )
+        ),
+        (
+            ("--list-runs", "--status", ","),
+            f"--status: expected a status, got nothing (command line)\n{RUN_STATUSES}\n{OPTIONS_STEP}",
+        ),
+        (("--list-runs", "--since", "soon"), f'--since: {TIME_FORMS}, got "soon" (command line)\n{OPTIONS_STEP}'),
+        (
+            ("--list-runs", "--until", "2025-02-30"),
+            f'--until: {TIME_FORMS}, got "2025-02-30" (command line)\n{OPTIONS_STEP}',
+        ),
+        (
+            ("--list-runs", "--since", "\x1b[2J"),
+            f'--since: {TIME_FORMS}, got "\\e[2J" (command line)\n{OPTIONS_STEP}',
+        ),
         *(
             (
                 ("--list-runs", "--last", number),

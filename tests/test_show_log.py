@@ -250,12 +250,13 @@ c:
 
 
 def test_of_many_failed_jobs_some_are_named(program: Program) -> None:
-    """More than five: five commands, and the one that shows all jobs."""
+    """More than five: five commands, and the one that shows all of them."""
     make_past(program.folder / "h.db", [{"status": "FAILED", "jobs": jobs_of(program, *["FAILED"] * 7)}])
     screen = on_screen(program, "--show-log", "1", "--db", "h.db")
     steps = "".join(f"{name}:\n  executioner.py --db h.db --show-log 1 {name}\n" for name in "abcde")
     text = f"Error: Run 1 has 7 failed jobs: name one (h.db)\n{steps}"
-    assert screen == Result(2, f"{text}To see its jobs:\n  executioner.py --db h.db --show-run 1\n", "")
+    names = "All 7:\n  executioner.py --db h.db --show-run 1 --status failed\n"
+    assert screen == Result(2, f"{text}{names}", "")
 
 
 def test_several_interrupted_jobs_are_named(program: Program) -> None:
@@ -349,7 +350,7 @@ def test_a_folder_in_the_place_of_a_log_is_an_error(program: Program, more: Sequ
     """Exit 2 and the path: nothing internal, and nothing is said of running jobs."""
     (program.folder / "load.log").mkdir()
     one_run(program, {"id": "load", "log_path": str(program.folder / "load.log")})
-    expected = "Error: The log of load cannot be read: Is a directory (./load.log)\n"
+    expected = "Error: The log of load cannot be read: it is a folder (./load.log)\n"
     assert program("--show-log", "1", *more) == Result(2, "", expected)
 
 
@@ -761,7 +762,7 @@ def test_a_history_that_cannot_be_used_is_exit_3(program: Program, content: byte
         (("--show-log", "1", "--show-run", "1"), "--show-run does not go with --show-log"),
         (("--show-log", "1", "--list-runs"), "--list-runs does not go with --show-log"),
         (("--show-log", "1", "--format", "csv"), "--format csv goes with --list-runs or --show-run"),
-        (("--show-log", "1", "--format", "json"), "--format does not go with --show-log"),
+        (("--show-log", "1", "--format", "json"), "--format json does not go with --show-log"),
         (("--tail", "3"), "--tail goes with --show-log"),
         (("--follow",), "--follow goes with --show-log"),
         (("--follow", "--show-run", "1"), "--follow does not go with --show-run"),

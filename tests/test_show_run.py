@@ -505,7 +505,7 @@ def test_at_most_three_previews(program: Program) -> None:
         "Failed Job Log Preview (e):\n---------------------------\nfrom e\n\n"
         "Failed Job Log Preview (d):\n---------------------------\nfrom d\n\n"
         "Failed Job Log Preview (c):\n---------------------------\nfrom c\n\n"
-        "To see the log of 1 more failed job:\n  executioner.py --show-log 7 b\n\n"
+        "To see the logs of 2 more jobs:\n  executioner.py --show-log 7 b\n  executioner.py --show-log 7 a\n\n"
         "To resume all remaining jobs:\n  executioner.py -c data_pipeline.json --resume-from 7\n\n"
         "To resume only failed jobs:\n"
         "  executioner.py -c data_pipeline.json --resume-from 7 --resume-failed-only\n"
@@ -591,6 +591,7 @@ def test_a_killed_run(program: Program) -> None:
         "✓ first - SUCCESS     (00:00:00)\n"
         "✗ load  - INTERRUPTED - Its runner ended without recording a result\n"
         "- after - SKIPPED     (run interrupted)\n\n"
+        "To see the log of 1 interrupted job:\n  executioner.py --show-log 1 load\n\n"
         "To resume all remaining jobs:\n  executioner.py -c flow.json --resume-from 1\n"
     )
     assert (listed["status"], listed["end_time"], listed["resumable"]) == ("INTERRUPTED", None, True)
@@ -813,18 +814,19 @@ def test_no_job_of_that_status(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "guess"), [("fail", ', did you mean "FAILED"?'), ("partial", ""), ("failed,nonsense", "")]
+    ("word", "guess"), [("fail", ', did you mean "failed"?'), ("partial", ""), ("failed,nonsense", "")]
 )
 def test_a_status_that_no_job_has(program: Program, word: str, guess: str) -> None:
     """It is an error of the command line that lists the statuses; PARTIAL is one of runs only."""
     simple_past(program, [BAD])
     result = program("--show-run", "7", "--status", word)
-    wrong = word.rpartition(",")[2].upper()
+    wrong = word.rpartition(",")[2]
     assert result == (
         2,
         "",
         f'Error: --status: no status "{wrong}"{guess} (command line)\n'
-        "  expected PENDING, RUNNING, SUCCESS, FAILED, TIMEOUT, ERROR, INTERRUPTED, SKIPPED\n",
+        "  expected PENDING, RUNNING, SUCCESS, FAILED, TIMEOUT, ERROR, INTERRUPTED, SKIPPED\n\n"
+        f"To see all options:\n  cd {program.folder} && executioner.py --help\n",
     )
 
 

@@ -196,7 +196,8 @@ def _common(wanted: RunFilter, after: Position | None) -> tuple[list[str], list[
         add("user = ?", wanted.user)
     if wanted.since is not None:
         add("start_time >= ?", wanted.since)
-    if wanted.before is not None and after is None:  # a position stands before that
+    stands_before = after is not None and after[0] is not None and (wanted.before or "") > after[0]
+    if wanted.before is not None and not stands_before:  # else the position says more
         add("start_time < ?", wanted.before)
     if after is not None and wanted.by_time:
         add("(start_time, run_id) < (?, ?)", *after)

@@ -90,7 +90,7 @@ FILTERS: list[tuple[str, dict[str, Any], str]] = [
     ("status, application", {"statuses": ("FAILED",), "application": "orders_eu"}, "application"),
     ("status, config", {"statuses": ("FAILED",), "config_paths": ("/etl/1.json",)}, "config"),
     ("status, user", {"statuses": ("FAILED",), "user": "anna"}, "user"),
-    ("application, user", {"application": "orders_eu", "user": "anna"}, "application"),
+    ("application, user", {"application": "orders_eu", "user": "anna"}, "application_user"),
     ("application, config", {"application": "orders_*", "config_paths": ("/etl/1.json",)}, "config"),
     ("config, user", {"config_paths": ("/etl/1.json",), "user": "anna"}, "config"),
 ]
@@ -114,6 +114,8 @@ def test_each_stream_is_a_walk_along_its_index(
 ) -> None:
     """A SEARCH by the index of the filter with the status, that gives the order; whatever statistics say."""
     wanted = RunFilter(partly_completed=partly, **filters, **times)
+    if partly:  # few enough for the application alone
+        column = column.replace("application_user", "application")
     index = f"{'partly' if partly else 'run'}_by_{column}{'_time' if times else ''}"
     found = list(streams(connection, wanted, after))
     assert found
@@ -144,11 +146,12 @@ def test_runs_that_can_be_resumed_are_found_by_config(
     assert found
     for stream in found:
         first, *rest = plan(connection, *stream)
-        index = "run_without_config" if "config_path IS NULL" in stream.sql else "run_by_config(_time)?"
+        index = "run_without_config" if "config_path IS NULL" in stream.sql else "run_by_config"
         assert re.match(rf"SEARCH run USING INDEX {index} \(\w+=\? AND status=\?", first), first
-        if not times:
+        if index == "run_by_config":
             assert "rowid>?" in first
-        assert_flat(step for step in rest if "config_path IS NULL" not in stream.sql or "ORDER BY" not in step)
+        # what is newer than a success is little, and may be sorted by time
+        assert_flat(step for step in rest if not (times and step == "USE TEMP B-TREE FOR ORDER BY"))
 
 
 @pytest.mark.parametrize("name", ["_APPLICATIONS", "_OPEN_CONFIGS", "_OPEN_WITHOUT_CONFIG"])

@@ -360,19 +360,20 @@ def test_colours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "lines", "shown"),
+    ("preview", "shown"),
     [
-        (failed("load"), ["ERROR: no", "  at x"], ["ERROR: no", "  at x"]),
-        (failed("load"), [], ["(no output)"]),
-        (failed("load"), None, ["(the log cannot be read: ./logs/load.log)"]),
-        (failed("load", log_path="/x y/l.log"), None, ["(the log cannot be read: '/x y/l.log')"]),
-        (failed("load", log_path=None), None, ["(no log is recorded)"]),
-        (failed("load"), ["\x1b[31mred\x07\t\rx\udcff"], ["\\e[31mred\\x07\\t\\rx\\xff"]),
+        (Preview(failed("load"), ["ERROR: no", "  at x"]), ["ERROR: no", "  at x"]),
+        (Preview(failed("load"), []), ["(no output)"]),
+        (
+            Preview(failed("load"), [], "the log cannot be read: ./\x1bl.log"),
+            ["(the log cannot be read: ./\\el.log)"],
+        ),
+        (Preview(failed("load"), ["\x1b[31mred\x07\t\rx\udcff"]), ["\\e[31mred\\x07\\t\\rx\\xff"]),
     ],
 )
-def test_a_preview(one: Job, lines: list[str] | None, shown: list[str]) -> None:
+def test_a_preview(preview: Preview, shown: list[str]) -> None:
     """Its title is underlined as long as it is; what cannot be shown is explained; controls are made visible."""
-    found = ending(view([one], run(resumable=False), previews=[Preview(one, lines)]))
+    found = ending(view([preview.job], run(resumable=False), previews=[preview]))
     title = "Failed Job Log Preview (load):"
     assert found == ["", title, "-" * len(title), *shown]
 
@@ -558,7 +559,7 @@ def test_hostile_text_of_a_job(status: str, field: str) -> None:
     values |= {"reason": "Timed out after 00:10:00" if status == "TIMEOUT" else "r", field: HOSTILE}
     one = job(values.pop("id") or "", values.pop("status") or "", **values)
     state = run(status="RUNNING", resumable=False) if status == "RUNNING" else run()
-    previews = [Preview(one, None)] if status in ("FAILED", "TIMEOUT") else []
+    previews = [Preview(one, [])] if status in ("FAILED", "TIMEOUT") else []
     shown = view([one], state, previews=previews, usual_s={one.id: [2.0]})
     assert_harmless("\n".join(screen(shown)))
 

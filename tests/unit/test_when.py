@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from executioner.times import utc_text
-from executioner.when import EXPECTED, instant, named_day
+from executioner.when import EXPECTED, instant, span
 
 NOW = 1_748_000_000.25  # 2025-05-23T11:33:20.25Z
 DAY_S = 86_400
@@ -237,17 +237,22 @@ def test_what_is_no_time_is_refused(text: str, end: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "day"),
+    ("since", "until", "words"),
     [
-        ("2025-05-20", "2025-05-20"),
-        ("today", None),
-        ("7d", None),
-        ("09:45", None),
-        ("2025-05-20 09:45", None),
-        ("2025-05-20\n", None),
-        ("", None),
+        (None, None, []),
+        ("2025-05-20", "2025-05-20", ["started on 2025-05-20"]),
+        (
+            "2025-05-20 09:45",
+            "2025-05-20 09:45",
+            ["started since 2025-05-20 09:45", "started until 2025-05-20 09:45"],
+        ),
+        ("yesterday", "Yesterday", ["started since yesterday", "started until Yesterday"]),
+        ("Yesterday", "Yesterday", ["started yesterday"]),
+        ("today", None, ["started since today"]),
+        ("7d", "12h", ["started in the last 7d", "started before 12h ago"]),
+        (None, "2025-05-20", ["started until 2025-05-20"]),
     ],
 )
-def test_the_name_of_a_day(text: str, day: str | None) -> None:
-    """Only a date can be said as ``started on 2025-05-20``."""
-    assert named_day(text) == day
+def test_bounds_in_words(since: str | None, until: str | None, words: list[str]) -> None:
+    """A day that is both bounds is said once; a time ago is said as such; the rest as it was typed."""
+    assert span(since, until) == words
