@@ -14,7 +14,7 @@ import pytest
 from harness import ROOT, Program, ended
 
 from executioner.history import query
-from executioner.history.liveness import begin_settled
+from executioner.history.liveness import settled
 from executioner.history.query import RunFilter, ended_runs
 from executioner.history.read import running_rows
 
@@ -119,10 +119,9 @@ def counted(path: Path) -> Iterator[tuple[sqlite3.Connection, list[int]]]:
 
 def cost(path: Path, wanted: RunFilter, most: int) -> tuple[int, int]:
     """The steps that a page takes, the look for live runs included, and how many runs are on it."""
-    with counted(path) as (connection, steps):
-        begin_settled(connection, f"{path}.lock")
+    with counted(path) as (connection, steps), settled(connection, f"{path}.lock"):
         running_rows(connection)
-        found = len(list(itertools.islice(ended_runs(connection, wanted, None), most)))
+        found = len(list(itertools.islice(ended_runs(connection, wanted, None, most), most)))
         return len(steps), found
 
 

@@ -22,7 +22,7 @@ EFFECTS = (
 ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
-TOP = ("cli", "__main__")
+TOP = ("arguments", "cli", "__main__")
 FOLDERS = ("folders",)
 LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 

@@ -968,7 +968,8 @@ TIME_FORMS = 'expected 2025-05-23, "2025-05-23 09:45", 09:45, 7d, 12h, today or 
         ),
         (
             ("--list-runs", "--status", "failed,TIMEOUT"),
-            f'--status: no status "TIMEOUT" (command line)\n{RUN_STATUSES}\n{OPTIONS_STEP}',
+            "--status: TIMEOUT is a status of jobs; such runs are FAILED: --status failed (command line)\n"
+            f"{RUN_STATUSES}\n{OPTIONS_STEP}",
         ),
         *(
             (("--list-runs", flag, ""), f"{flag}: expected {what}, got nothing (command line)\n{OPTIONS_STEP}")

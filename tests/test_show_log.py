@@ -318,6 +318,11 @@ def test_last_is_the_newest_run(program: Program, word: str) -> None:
 # --- no log to show -------------------------------------------------------------------------
 
 
+def to_see(program: Program) -> str:
+    """The step that errors about the logs of run 1 end with."""
+    return f"To see its run:\n  cd {program.folder} && executioner.py --show-run 1\n"
+
+
 @pytest.mark.parametrize(
     ("columns", "why"),
     [
@@ -332,7 +337,7 @@ def test_a_job_that_printed_nothing_has_no_log(
 ) -> None:
     """Exit 2; of a job that was skipped the reason is said."""
     one_run(program, {"id": "load", **columns})
-    expected = f"Error: load has no log in run 1{why} ({program.history})\n"
+    expected = f"Error: load has no log in run 1{why} ({program.history})\n{to_see(program)}"
     assert program("--show-log", "1", "load", *more) == Result(2, "", expected)
 
 
@@ -341,8 +346,12 @@ def test_a_log_that_was_deleted_is_an_error(program: Program) -> None:
     gone = program.folder / "logs/gone.log"
     one_run(program, {"id": "load", "log_path": str(gone)}, {"id": "far", "log_path": "/nowhere/far.log"})
     why = "cannot be read: No such file or directory"
-    assert program("--show-log", "1", "load") == Result(2, "", f"Error: The log of load {why} (./logs/gone.log)\n")
-    assert program("--show-log", "1", "far") == Result(2, "", f"Error: The log of far {why} (/nowhere/far.log)\n")
+    assert program("--show-log", "1", "load") == Result(
+        2, "", f"Error: The log of load {why} (./logs/gone.log)\n{to_see(program)}"
+    )
+    assert program("--show-log", "1", "far") == Result(
+        2, "", f"Error: The log of far {why} (/nowhere/far.log)\n{to_see(program)}"
+    )
 
 
 @pytest.mark.parametrize("more", [(), ("--tail", "3")])
@@ -350,7 +359,7 @@ def test_a_folder_in_the_place_of_a_log_is_an_error(program: Program, more: Sequ
     """Exit 2 and the path: nothing internal, and nothing is said of running jobs."""
     (program.folder / "load.log").mkdir()
     one_run(program, {"id": "load", "log_path": str(program.folder / "load.log")})
-    expected = "Error: The log of load cannot be read: it is a folder (./load.log)\n"
+    expected = f"Error: The log of load cannot be read: it is a folder (./load.log)\n{to_see(program)}"
     assert program("--show-log", "1", *more) == Result(2, "", expected)
 
 
@@ -367,7 +376,7 @@ def test_a_log_that_may_not_be_read_is_an_error(program: Program) -> None:
     done = subprocess.run(
         command, cwd=program.folder, env=program.environment(), capture_output=True, text=True, check=False
     )
-    expected = "Error: The log of load cannot be read: Permission denied (./logs/load.log)\n"
+    expected = f"Error: The log of load cannot be read: Permission denied (./logs/load.log)\n{to_see(program)}"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
@@ -403,7 +412,7 @@ def test_where_the_log_of_a_reused_job_was_deleted_its_path_is_named(program: Pr
         {"parent_run_id": 1, "jobs": [{"id": "load", "source_run_id": 1}]},
     ]
     make_past(program.history, runs)
-    expected = "Error: The log of load cannot be read: No such file or directory (./run-1.log)\n"
+    expected = f"Error: The log of load cannot be read: No such file or directory (./run-1.log)\n{to_see(program)}"
     assert program("--show-log", "2", "load") == Result(2, "", expected)
 
 
@@ -588,6 +597,7 @@ def test_following_ends_when_the_runner_was_killed(program: Program, at: str) ->
                 kill(runner)
                 out, err = rest_of(follower)
                 expected = f"Error: b has no log in run 1: it was skipped (run interrupted) ({program.history})\n"
+                expected += to_see(program)
                 assert (follower.returncode, out, err) == (2, "", expected)
         assert "Traceback" not in err
 
@@ -606,6 +616,7 @@ def test_following_a_job_that_will_not_start_ends_with_the_reason(program: Progr
             let()
             out, err = rest_of(follower)
     expected = f"Error: b has no log in run 1: it was skipped (dependency failed) ({program.history})\n"
+    expected += to_see(program)
     assert (follower.returncode, out, err) == (2, "", expected)
 
 
@@ -728,7 +739,7 @@ def test_where_nothing_was_ever_run_it_is_told_as_show_run_tells_it(
         make_past(program.history, [])
     result = program("--show-log", *args)
     assert result == program("--show-run", *args)
-    assert result.code == (2 if made and args == ("7",) else 0)
+    assert result.code == (2 if args == ("7",) else 0)
     assert (result.out, "No runs yet" in result.err) == ("", True)
 
 

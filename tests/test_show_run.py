@@ -645,7 +645,7 @@ def test_the_jobs_of_a_dead_run_by_status(program: Program) -> None:
     lines = part(shown(program("--show-run", "7", "--status", "interrupted,skipped")), "Job Status:")
     assert [line.split()[1] for line in lines] == ["load", "after"]
     lines = part(shown(program("--show-run", "7", "--status", "running")), "Job Status:")
-    assert lines == ["(no job is RUNNING)"]
+    assert lines == ["(no job is RUNNING, but 1 SUCCESS, 1 INTERRUPTED, 1 FAILED, 1 SKIPPED)"]
 
 
 def test_a_run_whose_life_cannot_be_told(program: Program) -> None:
@@ -741,7 +741,7 @@ def test_the_recorded_flags_where_the_config_is_gone(program: Program) -> None:
     """The reader has to name the config, and nothing else: the flags are there all the same."""
     simple_past(program, [BAD], options=json.dumps(FLAGS))
     (program.folder / "data_pipeline.json").unlink()
-    given = f"-c <config> {FLAG_WORDS}"
+    given = f"-c NEW_PATH {FLAG_WORDS}"
     assert steps(on_screen(program, "--show-run", "7").out) == [RESUME.format(given), RETRY.format(given)]
 
 
@@ -808,7 +808,7 @@ def test_no_job_of_that_status(program: Program) -> None:
     """Where no job matches, that is said in place of the jobs; for scripts there is an empty list."""
     simple_past(program, [BAD])
     text = shown(program("--show-run", "7", "--status", "skipped,timeout"))
-    assert part(text, "Job Status:") == ["(no job is SKIPPED or TIMEOUT)"]
+    assert part(text, "Job Status:") == ["(no job is SKIPPED or TIMEOUT, but 1 FAILED)"]
     data = json.loads(shown(program("--show-run", "7", "--status", "skipped", "--format", "json")))
     assert data["jobs"] == []
 
@@ -959,7 +959,7 @@ def test_a_run_of_100000_jobs(huge: Program) -> None:
 def test_some_of_100000_jobs(huge: Program) -> None:
     """--status shortens the screen to what is wanted."""
     text = shown(huge("--show-run", "7", "--status", "timeout"))
-    assert part(text, "Job Status:") == ["(no job is TIMEOUT)"]
+    assert part(text, "Job Status:") == ["(no job is TIMEOUT, but 99,000 SUCCESS, 1,000 FAILED)"]
     assert len(text.splitlines()) < 30
 
 

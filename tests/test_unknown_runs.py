@@ -91,7 +91,8 @@ History: {history}
 def test_without_a_config_or_runs_of_it_those_of_all_are_listed(program: Program, config: list[str]) -> None:
     """Without -c, or where that config never ran, the recent runs of all configs are listed, statuses aligned."""
     founding_past(program)
-    assert refused(program(*config, "--show-run", "999")) == said(ALL_RUNS, program)
+    title = f"Recent runs, none of {config[1]}:" if config else "Recent runs:"
+    assert refused(program(*config, "--show-run", "999")) == said(ALL_RUNS, program).replace("Recent runs:", title)
 
 
 def test_on_a_terminal_the_message_is_the_same(program: Program) -> None:
@@ -289,13 +290,13 @@ def test_last_of_a_config_that_never_ran(program: Program) -> None:
     err = refused(program("-c", "nobody.json", "--show-run", "last"))
     assert err == said(ALL_RUNS, program).replace(
         "Error: Run ID 999 not found in history.", "Error: No run of nobody.json in history."
-    )
+    ).replace("Recent runs:", "Recent runs, none of nobody.json:")
 
 
 def test_an_id_without_any_history(program: Program) -> None:
-    """Where there is no history at all, an id finds ``No runs yet`` as well."""
-    result = program("--show-run", "999")
-    assert result == (0, "", said(NO_RUNS, program).replace("{folder}", str(program.folder)))
+    """Where there is no history at all, an id is as unknown as elsewhere."""
+    expected = f"Error: Run ID 999 not found in history.\n\nNo runs yet.\n\n{ENDING}"
+    assert refused(program("--show-run", "999")) == said(expected, program)
 
 
 @pytest.mark.parametrize("wanted", ["last", "1"])

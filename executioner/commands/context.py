@@ -123,14 +123,20 @@ def stored_options(options: Options) -> dict[str, object]:
     return {name: value for name, value in flags.items() if value}
 
 
+def is_variable(name: str) -> bool:
+    """Whether a name is one that a shell lets a variable have."""
+    return name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
+
+
 def run_flags(stored: Mapping[str, Any]) -> str:
     """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
     flags: list[str] = []
     for name, value in stored.get("env", {}).items():
         flags += ["--env", quoted(f"{name}={value}")]
     for name in stored.get("env_secret", ()):
-        flags += ["--env", f'{name}="${{{name}:?}}"']
-    if "workers" in stored:
+        if is_variable(name):  # it stands unquoted
+            flags += ["--env", f'{name}="${{{name}:?}}"']
+    if isinstance(stored.get("workers"), int):
         flags += ["--workers", str(stored["workers"])]
     elif stored.get("parallel"):
         flags.append("--parallel")

@@ -129,6 +129,8 @@ def _filters(context: Context, past: Past, listing: Listing) -> list[str]:
 def _near_misses(past: Past, listing: Listing, wanted: RunFilter) -> Iterator[str]:
     """For each filter what would be found without it, where that is something."""
     found = [line for line in (_without_status(past, wanted), *_without_others(past, listing, wanted)) if line]
+    if wanted.since is not None and wanted.before is not None and wanted.before <= wanted.since:
+        yield "--until is before --since: no run can match"
     yield from found
     yield from _similar_names(past, listing.application)
     if not found:
@@ -167,9 +169,10 @@ def _similar_names(past: Past, application: str | None) -> Iterator[str]:
         return
     from difflib import get_close_matches
 
-    near = get_close_matches(application, past.history.applications(), 3)
+    names = {name.casefold(): name for name in past.history.applications()}
+    near = get_close_matches(application.casefold(), names, 3)
     if near:
-        yield f"No application {application}, did you mean {' or '.join(near)}?"
+        yield f"No application {application}, did you mean {' or '.join(names[name] for name in near)}?"
 
 
 def _count(past: Past, wanted: RunFilter) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from executioner.commands.context import Context, history_path, invocation
@@ -13,7 +14,7 @@ from executioner.records import RunDetails
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
 from executioner.render.runs import no_runs_text, recent_lines
-from executioner.render.text import shown_path
+from executioner.render.text import shown_path, storable
 
 _MOST_RECENT = 5
 
@@ -27,11 +28,14 @@ class Past(NamedTuple):
     config_paths: tuple[str, ...]  # of ``-c``; empty without it
 
 
-def open_past(context: Context) -> Past | None:
+def open_past(context: Context, run: str = "last") -> Past | None:
     """Open the history that is meant for reading; None if nothing was ever run, which is then said.
+
+    ``run`` is the one that is wanted; of an id it is an error that there is none.
 
     Raises:
         HistoryError: it cannot be used, or ``--db`` names none.
+        UnknownRunError: an id is wanted, but nothing was ever run.
     """
     options = context.options
     configured = None if options.config is None else _configured(context, options.config)
@@ -44,6 +48,8 @@ def open_past(context: Context) -> Past | None:
             default = history_path(context._replace(options=options._replace(db=None)), configured)
             exc.assurance = f"Is the path right? Without --db it is {shown_path(default, context.cwd)}"
             raise
+        if run != "last":
+            raise _unknown_run(_not_found(run), [], shown_path(path, context.cwd)) from None
         say_no_runs(context, path, typed)
         return None
     paths = () if options.config is None else config_paths(os.path.join(context.cwd, options.config))
@@ -68,8 +74,8 @@ def _configured(context: Context, config: str) -> str | None:
         err.write(warning_text(f"{config} cannot be read ({why}): its history_db is not known", err.palette))
         return None
     chosen = content.get("history_db") if isinstance(content, dict) else None
-    if not isinstance(chosen, str):
-        return None
+    if not isinstance(chosen, str) or "\0" in chosen or storable(chosen) != chosen:
+        return None  # no config that runs has such a one
     return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen))
 
 
@@ -84,23 +90,32 @@ def find_run(context: Context, past: Past, wanted: str) -> RunDetails | None:
         try:
             return history.run(int(wanted))
         except UnknownRunError as exc:
-            raise _unknown(past, exc.what) from None
+            raise _unknown(context, past, exc.what) from None
     newest = next(history.find(RunFilter(config_paths=past.config_paths), 1), None)
     if newest is not None:
         return history.run(newest.run_id)
     if past.config_paths and next(history.find(RunFilter(), 1), None) is not None:
-        raise _unknown(past, f"No run of {context.options.config} in history.")
+        raise _unknown(context, past, f"No run of {context.options.config} in history.")
     say_no_runs(context, history.path, past.typed)
     return None
 
 
-def _unknown(past: Past, what: str) -> UnknownRunError:
+def _not_found(run_id: str) -> str:
+    return f"Run ID {run_id} not found in history."
+
+
+def _unknown(context: Context, past: Past, what: str) -> UnknownRunError:
     """The error for a run that is not there: the recent runs of the config, else of all."""
     title = "Recent runs for this config:"
     recent = list(past.history.find(RunFilter(config_paths=past.config_paths), _MOST_RECENT))
-    if not past.config_paths or not recent:
+    if not past.config_paths:
         title = "Recent runs:"
+    elif not recent:
+        title = f"Recent runs, none of {context.options.config}:"
         recent = list(past.history.find(RunFilter(), _MOST_RECENT))
-    listed = [title, *recent_lines(recent)] if recent else ["No runs yet."]
-    ending = ["Use --list-runs to see all available runs.", f"History: {past.shown_path}"]
-    return UnknownRunError(what, body=[*listed, "", *ending])
+    return _unknown_run(what, [title, *recent_lines(recent)] if recent else [], past.shown_path)
+
+
+def _unknown_run(what: str, listed: Sequence[str], history: str) -> UnknownRunError:
+    ending = ["Use --list-runs to see all available runs.", f"History: {history}"]
+    return UnknownRunError(what, body=[*(listed or ["No runs yet."]), "", *ending])

@@ -52,9 +52,8 @@ def run(context: Context) -> int:
 
         return preview(context, plan, history, typed)
     writer = HistoryWriter(history)
-    if not context.options.quiet:
-        for note in writer.notes:  # now: whatever becomes of the run
-            context.terminal.err.write(note_text(note))
+    for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
+        context.terminal.err.write(note_text(note))
     try:
         return _Run(context, plan, environments, writer, typed).execute()
     finally:

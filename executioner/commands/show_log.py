@@ -4,16 +4,18 @@ import codecs
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from executioner.commands.context import Context
 from executioner.commands.past import Past, find_run, open_past
 from executioner.errors import UsageError
 from executioner.folders import open_regular
+from executioner.history.liveness import NO_RESULT
 from executioner.history.reader import History
 from executioner.model import FAILURES, JobStatus, NextStep
 from executioner.records import Job, RunDetails
+from executioner.render.error import note_text
 from executioner.render.text import log_path, safe, safe_lines
 
 _CHUNK = 1 << 18
@@ -39,14 +41,14 @@ def show_log(context: Context, request: LogRequest) -> int:
         UsageError: there is no such job, or it has no log.
         HistoryError: the history cannot be used.
     """
-    past = open_past(context)
+    past = open_past(context, request.run)
     details = find_run(context, past, request.run) if past else None
     if past is None or details is None:
         return 0
-    job = _chosen(past, details, request.job)
+    job = _chosen(past, details, request)
     run_id, job = _really_run(past.history, details.run.run_id, job)
-    log = _Log(context, past.history, run_id, job)
-    if request.follow and job.status in _UNFINISHED:
+    log = _Log(context, past, run_id, job)
+    if request.follow and (job.status in _UNFINISHED or job.reason == NO_RESULT):
         try:
             log.follow(request.tail)
         except KeyboardInterrupt:  # the usual end of following
@@ -58,11 +60,12 @@ def show_log(context: Context, request: LogRequest) -> int:
     return 0
 
 
-def _chosen(past: Past, details: RunDetails, name: str | None) -> Job:
+def _chosen(past: Past, details: RunDetails, request: LogRequest) -> Job:
     """The job that is meant: the one of that name, or without a name the one that is in question."""
     run_id = str(details.run.run_id)
     jobs = {job.id: job for job in details.jobs}
     to_see = NextStep("To see its jobs:", (*past.typed.db_words, "--show-run", run_id))
+    name = request.job
     if name is not None:
         if name in jobs:
             return jobs[name]
@@ -73,7 +76,10 @@ def _chosen(past: Past, details: RunDetails, name: str | None) -> Job:
         raise UsageError(
             f"Run {run_id} has no job {json.dumps(name)}", past.shown_path, details=hints, steps=[to_see]
         )
-    for statuses in (FAILURES, {JobStatus.INTERRUPTED}, {JobStatus.RUNNING}, set(JobStatus)):
+    in_question: list[Set[JobStatus]] = [FAILURES, {JobStatus.INTERRUPTED}, {JobStatus.RUNNING}, set(JobStatus)]
+    if request.follow:
+        in_question.insert(0, {JobStatus.RUNNING})
+    for statuses in in_question:
         found = [job for job in details.jobs if job.status in statuses]
         if len(found) == 1:
             return found[0]
@@ -103,17 +109,20 @@ def _really_run(history: History, run_id: int, job: Job) -> tuple[int, Job]:
 class _Log:
     """The log of one job."""
 
-    def __init__(self, context: Context, history: History, run_id: int, job: Job) -> None:
+    def __init__(self, context: Context, past: Past, run_id: int, job: Job) -> None:
         self._context = context
         self._out = context.terminal.out
-        self._history = history
+        self._history = past.history
+        self._to_see = NextStep("To see its run:", (*past.typed.db_words, "--show-run", str(run_id)))
         self._run_id = run_id
         self._job = job
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     def show(self, lines: int | None) -> None:
         """Write what is there, or its last lines."""
-        self._write(self._open(), lines)
+        fd = self._open()
+        self._write(fd, lines)
+        os.close(fd)
         self._finish()
 
     def follow(self, lines: int | None) -> None:
@@ -134,22 +143,39 @@ class _Log:
                 if fd < 0:
                     self._open()  # to say why there is none
                 self._finish()
+                self._say_if_runner_is_gone()
                 return
             time.sleep(_LOOK_AGAIN_S)
             if time.monotonic() - asked_at > _ASK_AGAIN_S:
+                before = self._job.log_path
+                self._history = self._history.renewed()
                 self._job = self._history.job(self._run_id, self._job.id) or self._job
+                if fd >= 0 and self._job.log_path != before:  # a retry had to begin another one
+                    self._copy(fd, position)
+                    os.close(fd)
+                    fd, lines = -1, None
                 asked_at = time.monotonic()
+
+    def _say_if_runner_is_gone(self) -> None:
+        job = self._job
+        if job.status == JobStatus.INTERRUPTED and job.reason == NO_RESULT:
+            note = f"The runner of run {self._run_id} is gone. If {job.id} still runs, its log still grows"
+            self._context.terminal.err.write(note_text(note))
 
     def _open(self) -> int:
         job, path = self._job, self._job.log_path
         if path is None:
             why = f": it was skipped ({job.reason})" if job.status == JobStatus.SKIPPED else ""
-            raise UsageError(f"{job.id} has no log in run {self._run_id}{why}", self._history.path)
+            if job.definition is None:
+                why = ": the earlier tool did not record where its logs are"
+            what = f"{job.id} has no log in run {self._run_id}{why}"
+            raise UsageError(what, self._history.path, steps=[self._to_see])
         try:
             return open_regular(path)
         except OSError as exc:
             shown = log_path(path, self._context.cwd)
-            raise UsageError(f"The log of {job.id} cannot be read: {exc.strerror}", shown) from exc
+            what = f"The log of {job.id} cannot be read: {exc.strerror}"
+            raise UsageError(what, shown, steps=[self._to_see]) from exc
 
     def _write(self, fd: int, lines: int | None) -> int:
         """Write the log, or its last lines; returns the position behind that."""

@@ -26,7 +26,7 @@ def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
         UnknownRunError: there is no such run.
         HistoryError: the history cannot be used.
     """
-    past = open_past(context)
+    past = open_past(context, wanted)
     details = find_run(context, past, wanted) if past else None
     if past is None or details is None:
         if context.options.json:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 
 from executioner.folders import sync_folder
 from executioner.history import files
@@ -25,11 +26,8 @@ def create(path: str, mode: int) -> list[str]:
         connection = sqlite3.connect(files.uri(draft, "mode=rw"), uri=True, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = OFF")  # synced as a whole, below
-            connection.executescript(f"BEGIN;\n{files.schema_text()}")
-            connection.executemany(
-                "INSERT INTO database_identity VALUES (?, ?)",
-                [("id", os.urandom(6).hex().encode()), ("key", os.urandom(32))],
-            )
+            connection.execute("BEGIN")
+            create_schema(connection)
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
@@ -40,6 +38,24 @@ def create(path: str, mode: int) -> list[str]:
     os.replace(draft, path)
     sync_folder(os.path.dirname(path))
     return remarks
+
+
+def create_schema(connection: sqlite3.Connection) -> None:
+    """Make our tables and the database's own random values, within the transaction that is open."""
+    for statement in statements():
+        connection.execute(statement)
+    values = [("id", os.urandom(6).hex().encode()), ("key", os.urandom(32))]
+    connection.executemany("INSERT INTO database_identity VALUES (?, ?)", values)
+
+
+def statements() -> Iterator[str]:
+    """The statements of ``schema.sql``, one by one: SQLite's script function would commit first."""
+    statement = ""
+    for line in files.schema_text().splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _set_aside(path: str) -> list[str]:

@@ -8,7 +8,7 @@ without a zone. What it recorded is kept; what it did not record stays NULL.
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from signal import Signals
 from typing import Any, NamedTuple
@@ -73,6 +73,9 @@ def take_over(source: sqlite3.Connection, target: sqlite3.Connection) -> Taken:
     jobs_table = _Table(source, "job_history", _JOB_COLUMNS)
     runs_table = _Table(source, "run_summary", _RUN_COLUMNS)
     numbers = _Numbers([*jobs_table.ids(), *runs_table.ids()])
+    numbers.number_the_odd(
+        lambda run_id: _start(list(jobs_table.rows(run_id)), list(runs_table.rows(run_id))) or 0.0
+    )
     jobs = 0
     for number, ids in sorted(numbers.ids.items()):
         rows = [row for run_id in ids for row in jobs_table.rows(run_id)]
@@ -96,7 +99,18 @@ class _Table:
         self._places = {column: place for place, column in enumerate(chosen)}
         attempt = ["CAST(attempt_id AS INTEGER)"] if "attempt_id" in there else []
         order = ", ".join([*attempt, *self._inserted()]) or "1"
-        self._select = f"SELECT {', '.join(chosen)} FROM {name} WHERE run_id IS ? ORDER BY {order}"
+        columns_read = f"SELECT {', '.join(chosen)} FROM {name}"
+        self._select = f"{columns_read} WHERE run_id IS ? ORDER BY {order}"
+        self._all: dict[object, list[_Row]] | None = None
+        if self._exists and not self._is_quick():
+            self._all = {}
+            for values in source.execute(f"{columns_read} ORDER BY {order}"):
+                self._all.setdefault(values[self._places["run_id"]], []).append(_Row(self._places, values))
+
+    def _is_quick(self) -> bool:
+        """Whether an index finds the rows of a run; else they are read once and kept."""
+        plan = self._source.execute(f"EXPLAIN QUERY PLAN {self._select}", (1,)).fetchall()
+        return any(step[-1].startswith("SEARCH") for step in plan)
 
     def _inserted(self) -> list[str]:
         """The order of insertion, where the table keeps it."""
@@ -108,7 +122,9 @@ class _Table:
 
     def rows(self, run_id: object) -> Iterator[_Row]:
         """The rows of one run, attempts in their order."""
-        if self._exists:
+        if self._all is not None:
+            yield from self._all.get(run_id, ())
+        elif self._exists:
             for values in self._source.execute(self._select, (run_id,)):
                 yield _Row(self._places, values)
 
@@ -128,16 +144,19 @@ class _Numbers:
     def __init__(self, stored: Sequence[object]) -> None:
         self.ids: dict[int, tuple[object, ...]] = {}
         self.odd: dict[object, int] = {}
-        odd = []
         for run_id in stored:
             number = _number(run_id)
             if number is None:
-                odd.append(run_id)
+                self.odd[run_id] = 0
             else:
                 self._add(number, run_id)
+
+    def number_the_odd(self, started_at: Callable[[object], float]) -> None:
+        """Give new numbers to the runs whose ids are none, in the order in which they started."""
         newest = max(self.ids, default=0)
-        for run_id in odd:
-            self._add(self.odd.setdefault(run_id, newest + 1 + len(self.odd)), run_id)
+        for number, run_id in enumerate(sorted(self.odd, key=started_at), newest + 1):
+            self.odd[run_id] = number
+            self._add(number, run_id)
 
     def _add(self, number: int, run_id: object) -> None:
         known = self.ids.get(number, ())
@@ -191,10 +210,15 @@ def _job(name: str, tries: Sequence[_Row]) -> _Job:
     values = (
         *(name, description, str(last["command"] or ""), status.value, reason, _int(last["last_exit_code"])),
         *(str(last["application_name"] or ""), _stored(at), _float(last["duration_seconds"])),
-        *(retries, json.dumps(entries) if entries else None, _text(last["last_error"])),
+        *(retries, json.dumps(entries) if entries else None, _text(last["last_error"]) or _last_error(entries)),
         *(_float(last["memory_usage_mb"]), _float(last["cpu_usage_percent"])),
     )
     return _Job(values, JobOutcome(0, name, description, status, reason or status.value, None))
+
+
+def _last_error(entries: Sequence[Mapping[str, object]]) -> object:
+    """The reason of the last attempt that failed."""
+    return next((entry["reason"] for entry in reversed(entries) if entry["status"] != JobStatus.SUCCESS), None)
 
 
 def _verdict(recorded: object, error: object, code: int | None) -> tuple[JobStatus, str | None]:

@@ -14,6 +14,8 @@ from executioner.errors import HistoryError
 APPLICATION_ID = 1163412803
 SCHEMA_VERSION = 2
 _TABLES = {"run_metadata", "job_history", "database_identity"}
+_PARTS = ("", "-wal", "-journal")
+_MOST_COPIES = 10
 _EARLIER_COLUMNS = {"run_id", "id", "status", "application_name"}
 BUSY_TIMEOUT_S = 30.0
 _ANOTHER = "To use another history, add --db FILE."
@@ -82,7 +84,16 @@ def identify(path: str) -> Kind:
         raise refusal(path, "The history is damaged: it is shorter than it says itself")
     # asked even where the header looks right: the truth may stand in the write-ahead log
     ours = int.from_bytes(head[68:72], "big") == APPLICATION_ID
-    application, version, tables = _ask(path, ours=ours)
+    return kind_of(path, _ask(path, ours=ours))
+
+
+def kind_of(path: str, said: Facts) -> Kind:
+    """What a database is by what it says of itself.
+
+    Raises:
+        HistoryError: it is not a history, a newer one, or damaged.
+    """
+    application, version, tables = said
     if application == 0 and is_earlier_tool(tables):
         return Kind.EARLIER_TOOL
     if application != APPLICATION_ID:
@@ -217,11 +228,28 @@ def private_copy(path: str) -> Iterator[str]:
 
     with tempfile.TemporaryDirectory(prefix="executioner-") as folder:
         copy = os.path.join(folder, "history.db")
-        shutil.copyfile(path, copy)
-        for ending in ("-wal", "-journal"):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(path + ending, copy + ending)
+        for _ in range(_MOST_COPIES):
+            before = _states(path)
+            for ending, state in zip(_PARTS, before, strict=True):
+                if state is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.copyfile(path + ending, copy + ending)
+            if _states(path) == before:
+                break  # nothing was written meanwhile: the parts belong together
         yield copy
+
+
+def _states(path: str) -> list[tuple[int, int, int] | None]:
+    """What changes when a part of a database does."""
+    found: list[tuple[int, int, int] | None] = []
+    for ending in _PARTS:
+        try:
+            status = os.stat(path + ending)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
 
 
 def check_writable(path: str) -> None:

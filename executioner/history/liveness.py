@@ -1,8 +1,9 @@
 """Which of the runs that are recorded as RUNNING still have a runner."""
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -58,21 +59,26 @@ def _liveness(lock_path: str, run_id: int, process: ProcessIdentity) -> Liveness
     return Liveness.UNVERIFIED if held is None else Liveness.DEAD
 
 
-def begin_settled(connection: sqlite3.Connection, lock_path: str) -> Mapping[int, Liveness]:
-    """Begin a read transaction, and say what is known of the runs that are RUNNING in it.
+@contextlib.contextmanager
+def settled(connection: sqlite3.Connection, lock_path: str) -> Iterator[Mapping[int, Liveness]]:
+    """A read transaction, and what is known of the runs that are RUNNING in it.
 
     A run that is found dead may have recorded its end just before it went: its row is
     read again, in a transaction that begins after that was found.
     """
     dead: set[int] = set()
-    while True:
-        connection.execute("BEGIN")
-        found = {run.run_id: run.liveness for run in unfinished_runs(connection, lock_path)}
-        now_dead = {run_id for run_id, liveness in found.items() if liveness is Liveness.DEAD}
-        if now_dead <= dead:
-            return found
-        dead = now_dead
-        connection.execute("COMMIT")
+    try:
+        while True:
+            connection.execute("BEGIN")
+            found = {run.run_id: run.liveness for run in unfinished_runs(connection, lock_path)}
+            now_dead = {run_id for run_id, liveness in found.items() if liveness is Liveness.DEAD}
+            if now_dead <= dead:
+                break
+            dead = now_dead
+            connection.execute("COMMIT")
+        yield found
+    finally:
+        connection.rollback()
 
 
 def _same_file(one: str | None, other: str) -> bool:

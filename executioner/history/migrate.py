@@ -7,10 +7,11 @@ backup beside the file. For reading it is done to a copy in memory.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from time import monotonic
 
 from executioner.folders import sync_folder
 from executioner.history import files
+from executioner.history.create import create_schema, statements
 from executioner.history.earlier import Taken, take_over
 from executioner.render.text import count
 
@@ -25,16 +26,6 @@ _STEPS = {
 }
 
 
-def statements() -> Iterator[str]:
-    """The statements of ``schema.sql``, one by one: SQLite's script function would commit first."""
-    statement = ""
-    for line in files.schema_text().splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 def bring_up(path: str, mode: int) -> list[str]:
     """Bring a history up to this version in place; returns what the user should know. The guard byte is held.
 
@@ -43,9 +34,7 @@ def bring_up(path: str, mode: int) -> list[str]:
     Raises:
         HistoryError: it cannot be done.
     """
-    connection = sqlite3.connect(
-        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=files.BUSY_TIMEOUT_S
-    )
+    connection = sqlite3.connect(files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=0.1)
     try:
         with contextlib.closing(connection):
             return _bring_up(connection, path, mode)
@@ -54,12 +43,14 @@ def bring_up(path: str, mode: int) -> list[str]:
             raise
         why = exc.strerror if isinstance(exc, OSError) else str(exc)
         what = f"The history could not be brought up to this version: {why}"
-        raise files.refusal(path, what, "A backup is made beside it first: is there room for both?") from exc
+        raise files.refusal(path, what, "A backup is made beside it first: there must be room for both.") from exc
 
 
 def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]:
-    connection.execute("BEGIN IMMEDIATE")
-    kind, version = _kind(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    _patiently(connection, "BEGIN IMMEDIATE")
+    said = files.facts(connection)
+    kind, version = files.kind_of(path, said), said[1]
     if kind is files.Kind.CURRENT:  # somebody else was faster
         connection.execute("ROLLBACK")
         return []
@@ -68,44 +59,71 @@ def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]
     try:
         if taking_over:
             with contextlib.closing(_reading(backup, "&immutable=1")) as source:
-                remark = _taken_remark(_take_over_in_place(source, connection))
+                remark = _take_over_in_place(source, connection)
         else:
             _migrate(connection, version)
             remark = f"The history was brought from schema version {version} to {files.SCHEMA_VERSION}"
-        connection.execute("COMMIT")
+        _patiently(connection, "COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.rollback()
-        os.unlink(backup)  # nothing was changed
+        if _is_as_before(connection, said):  # else Ctrl-C came when all was done, and the backup is needed
+            os.unlink(backup)
         raise
     return [f"{remark}. Its former state is kept in {backup}"]
 
 
-def in_memory(source: sqlite3.Connection) -> sqlite3.Connection | None:
-    """A history that needs to be brought up, as it would be after that, in memory; None if it needs not."""
-    kind, version = _kind(source)
+def _is_as_before(connection: sqlite3.Connection, said: files.Facts) -> bool:
+    """Whether a database surely says of itself what it said."""
+    try:
+        return files.facts(connection) == said
+    except sqlite3.Error:
+        return False
+
+
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute a statement that has to wait for others, in short tries: between them Ctrl-C is heard."""
+    give_up = monotonic() + files.BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as exc:
+            if not files.is_busy(exc) or monotonic() > give_up:
+                raise
+        else:
+            return
+
+
+def in_memory(source: sqlite3.Connection, path: str = "") -> sqlite3.Connection | None:
+    """A history that needs to be brought up, as it would be after that, in memory; None if it needs not.
+
+    Raises:
+        HistoryError: it is not a history, a newer one, or damaged.
+    """
+    if not source.in_transaction:
+        source.execute("BEGIN")  # one state of it, whoever writes
+    said = files.facts(source)
+    kind = files.kind_of(path, said)
     if kind is files.Kind.CURRENT:
+        source.rollback()
         return None
     target = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    target.execute("BEGIN")
-    if kind is files.Kind.EARLIER_TOOL:
-        _create(target)
-        take_over(source, target)
-    else:
+    try:
+        if kind is files.Kind.EARLIER_TOOL:
+            target.execute("BEGIN")
+            create_schema(target)
+            take_over(source, target)
+        else:
+            source.backup(target)
+            target.execute("BEGIN")
+            _migrate(target, said[1])
         target.execute("COMMIT")
-        source.backup(target)
-        target.execute("BEGIN")
-        _migrate(target, version)
-    target.execute("COMMIT")
+    except BaseException:
+        target.close()
+        raise
+    finally:
+        source.rollback()
     return target
-
-
-def _kind(connection: sqlite3.Connection) -> tuple[files.Kind, int]:
-    """What a database that is known to be a history is by now, and the version of its schema."""
-    application, version, tables = files.facts(connection)
-    if application == 0 and files.is_earlier_tool(tables):
-        return files.Kind.EARLIER_TOOL, 0
-    return (files.Kind.CURRENT if version == files.SCHEMA_VERSION else files.Kind.OLDER), version
 
 
 def _back_up(path: str, label: str, mode: int) -> str:
@@ -157,23 +175,25 @@ def _reading(path: str, more: str = "") -> sqlite3.Connection:
     return sqlite3.connect(files.uri(path, f"mode=ro{more}"), uri=True, isolation_level=None)
 
 
-def _take_over_in_place(source: sqlite3.Connection, target: sqlite3.Connection) -> Taken:
-    ours = "SELECT type, name, lower(coalesce(sql, '')) FROM sqlite_schema WHERE type IN ('table', 'view')"
-    objects = sorted(target.execute(ours).fetchall(), reverse=True)  # views before what they show
-    for kind, name, sql in objects:
-        of_theirs = kind == "view" and ("job_history" in sql or "run_summary" in sql)
-        if of_theirs or name.lower() in ("job_history", "run_summary"):
-            target.execute(f'DROP {kind} "{name.replace(chr(34), chr(34) * 2)}"')
-    _create(target)
-    return take_over(source, target)
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    """Make the schema and the database's own random values."""
-    for statement in statements():
-        connection.execute(statement)
-    values = [("id", os.urandom(6).hex().encode()), ("key", os.urandom(32))]
-    connection.executemany("INSERT INTO database_identity VALUES (?, ?)", values)
+def _take_over_in_place(source: sqlite3.Connection, target: sqlite3.Connection) -> str:
+    """Replace the earlier tool's tables by ours; what was done, in words."""
+    ours = {name.lower() for kind, name in map(_created, statements()) if kind}
+    query = (
+        "SELECT type, name, lower(coalesce(sql, '')) FROM sqlite_schema WHERE type IN ('table', 'view', 'index')"
+    )
+    renamed = []
+    for kind, name, sql in sorted(target.execute(query).fetchall(), reverse=True):  # views before what they show
+        quoted = '"' + name.replace('"', '""') + '"'
+        theirs = name.lower() in ("job_history", "run_summary")
+        if theirs or (kind == "view" and ("job_history" in sql or "run_summary" in sql)):
+            target.execute(f"DROP {kind} IF EXISTS {quoted}")
+        elif name.lower() in ours and kind == "table":
+            target.execute(f'ALTER TABLE {quoted} RENAME TO "{name}_earlier"')
+            renamed.append(f"; its table {name} is now {name}_earlier")
+        elif name.lower() in ours:  # an index may have gone with its table
+            target.execute(f"DROP {kind} IF EXISTS {quoted}")
+    create_schema(target)
+    return _taken_remark(take_over(source, target)) + "".join(renamed)
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -183,16 +203,16 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
             connection.execute(statement)
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     for statement in statements():
-        words = _code(statement).split()
-        missing = words[:2] in (["CREATE", "INDEX"], ["CREATE", "VIEW"]) and words[2] not in there
-        if missing or words[:2] == ["PRAGMA", "user_version"]:
+        kind, name = _created(statement)
+        if (kind in ("INDEX", "VIEW") and name not in there) or (kind, name) == ("", "user_version"):
             connection.execute(statement)
 
 
-def _code(statement: str) -> str:
-    """A statement without the comments before it."""
+def _created(statement: str) -> tuple[str, str]:
+    """What a statement of the schema creates, and its name; of a PRAGMA the name alone."""
     lines = [line for line in statement.splitlines() if line.strip() and not line.lstrip().startswith("--")]
-    return "\n".join(lines)
+    words = " ".join(lines).split()
+    return ("", words[1]) if words[0] == "PRAGMA" else (words[1], words[2])
 
 
 def _taken_remark(taken: Taken) -> str:

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from executioner.records import RUN_COLUMNS, Run
 
@@ -41,7 +41,7 @@ SELECT_RUN = (
     f" run.status NOT IN ('RUNNING', 'SUCCESS') AND {RESUMABLE} FROM run_metadata AS run"
 )
 _NO_CONFIG = "application, without config"
-_MOST_STREAMS = 200  # applications that match a pattern; if there are more, all runs are looked through
+_MOST_STREAMS = 20  # applications that match a pattern; if there are more, all runs are looked through
 _RUN_ID = RUN_COLUMNS.index("run_id")
 _START_TIME = RUN_COLUMNS.index("start_time")
 
@@ -128,13 +128,26 @@ def applications(connection: sqlite3.Connection, pattern: str | None = None) -> 
     return [name for name in names if pattern is None or _named(name, pattern)]
 
 
-def ended_runs(connection: sqlite3.Connection, wanted: RunFilter, after: Position | None) -> Iterator[Row]:
-    """The rows of ended runs that are wanted, newest first, from a position on; read as they are taken."""
+def ended_runs(
+    connection: sqlite3.Connection, wanted: RunFilter, after: Position | None, most: int = -1
+) -> Iterator[Row]:
+    """The rows of ended runs that are wanted, newest first, from a position on.
+
+    ``most`` is how many of them will be taken at most; -1 for all. They are read as they
+    are taken, but those that can be resumed at once.
+    """
+
+    def order(row: Row) -> Any:
+        return (row[_START_TIME], row[_RUN_ID]) if wanted.by_time else row[_RUN_ID]
+
+    if wanted.resumable:  # as many streams as there are configs with an open failure: not all at once
+        rows: list[Row] = []
+        for sql, values in streams(connection, wanted, after):
+            rows += connection.execute(f"{sql} LIMIT {most}", values)
+        yield from sorted(rows, key=order, reverse=True)
+        return
     cursors = [connection.execute(*stream) for stream in streams(connection, wanted, after)]
-    if wanted.by_time:
-        yield from heapq.merge(*cursors, key=lambda row: (row[_START_TIME], row[_RUN_ID]), reverse=True)
-    else:
-        yield from heapq.merge(*cursors, key=lambda row: row[_RUN_ID], reverse=True)
+    yield from heapq.merge(*cursors, key=order, reverse=True)
 
 
 def streams(connection: sqlite3.Connection, wanted: RunFilter, after: Position | None) -> Iterator[Stream]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -18,15 +20,17 @@ _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDE
 _ONE_JOB = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? AND id = ?"
 _COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
 _RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_TIMES = [JOB_COLUMNS.index(name) for name in ("start_time", "end_time", "last_run", "marked_at")]
 _RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.index("definition")
 
 
-def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool = False) -> _T:
     """What ``work`` makes of a history that is opened for reading and not changed at all.
 
     Without a write-ahead log or a journal the file is read as it lies there, and again if it was changed
     meanwhile; with one, through it; where the folder does not allow that, from a private
-    copy.
+    copy; ``theirs`` says that it is another program's, beside which no ``-shm`` shall be made.
 
     Raises:
         HistoryError: it cannot be read.
@@ -34,6 +38,8 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
     try:
         for _ in range(_ATTEMPTS):
             before = files.file_state(path)
+            if before[-1] and theirs and not os.path.exists(f"{path}-shm"):
+                return _read_copy(path, work)
             if before[-1]:
                 with contextlib.closing(_open(files.uri(path, "mode=ro"))) as connection:
                     return work(connection)
@@ -73,7 +79,12 @@ def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
 def run_of(row: Row) -> Run:
     """A row of ``SELECT_RUN`` as a record."""
     run = Run._make((*row, False))
-    return run._replace(options=_decoded(run.options), resumable=bool(run.resumable))
+    return run._replace(
+        options=_decoded(run.options, dict),
+        resumable=bool(run.resumable),
+        start_time=_time(run.start_time),
+        end_time=_time(run.end_time),
+    )
 
 
 def unfinished(connection: sqlite3.Connection, run: Run, liveness: Liveness) -> Run:
@@ -128,9 +139,11 @@ def job_of(connection: sqlite3.Connection, run_id: int, job_id: str, liveness: L
 
 
 def _job(row: Row) -> Job:
-    values = list(row)
-    for column in (_RETRY_HISTORY, _DEFINITION):
-        values[column] = _decoded(values[column])
+    values: list[Any] = list(row)
+    values[_RETRY_HISTORY] = _decoded(values[_RETRY_HISTORY], list)
+    values[_DEFINITION] = _decoded(values[_DEFINITION], dict)
+    for column in _TIMES:
+        values[column] = _time(values[column])
     return Job._make(values)
 
 
@@ -143,8 +156,15 @@ def _ended_with_its_run(job: Job) -> Job:
     return job
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Any, kind: type) -> Any:
+    """A JSON column; None where somebody has edited it into something else."""
     try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:  # somebody edited it
+        decoded = json.loads(value) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
         return None
+    return decoded if isinstance(decoded, kind) else None
+
+
+def _time(value: Any) -> Any:
+    """A stored instant; None where somebody has edited it into something else."""
+    return value if isinstance(value, str) and _TIME.fullmatch(value) else None

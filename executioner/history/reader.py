@@ -7,15 +7,18 @@ it is at that moment.
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from executioner.errors import NoHistoryError, UnknownRunError
+from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
 from executioner.folders import default_history
 from executioner.history import files
-from executioner.history.liveness import Liveness, UnfinishedRun, begin_settled, unfinished_runs
+from executioner.history.liveness import Liveness, UnfinishedRun, settled, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
 from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
 from executioner.history.usual import durations_s, usual_s
+from executioner.model import RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.times import utc_text
 
@@ -41,7 +44,10 @@ class History:
             HistoryError: there is none, or it cannot be used.
         """
         chosen = os.fspath(path) if path is not None else os.environ.get("EXECUTIONER_DB") or default_history()
-        self.path = os.path.realpath(chosen)
+        try:
+            self.path = os.path.realpath(chosen)
+        except ValueError as exc:
+            raise HistoryError(f"The path of a history cannot be used: {exc}", chosen) from exc
         self._copy: sqlite3.Connection | None = None  # of one that is not of this version
         kind = files.identify(self.path)
         if kind is files.Kind.ABSENT:
@@ -52,7 +58,8 @@ class History:
             from executioner.history.migrate import in_memory
 
             self._one_at_a_time = Lock()
-            self._copy = reading(self.path, in_memory)
+            theirs = kind is files.Kind.EARLIER_TOOL
+            self._copy = reading(self.path, lambda source: in_memory(source, self.path), theirs=theirs)
 
     def runs(
         self,
@@ -83,10 +90,14 @@ class History:
             limit: at most so many.
 
         Raises:
+            ValueError: there is no such status.
             HistoryError: the history cannot be read.
         """
+        statuses = tuple(one.upper() for one in ([status] if isinstance(status, str) else status))
+        if unknown := [one for one in statuses if one not in RunStatus.__members__]:
+            raise ValueError(f"no status {', '.join(unknown)}: expected {', '.join(RunStatus)}")
         wanted = RunFilter(
-            statuses=tuple(one.upper() for one in ([status] if isinstance(status, str) else status)),
+            statuses=statuses,
             application=application,
             user=user,
             config_paths=() if config is None else config_paths(os.fspath(config)),
@@ -102,7 +113,7 @@ class History:
         after: Position | None = None
         left = _LARGEST_ID if limit is None else limit
         while left > 0:
-            size = min(left, _PAGE)
+            size = left if wanted.resumable else min(left, _PAGE)  # those are few, and found all at once
             page = self._read(lambda connection: self._page(connection, wanted, after, size))  # noqa: B023
             yield from page
             if len(page) < size:
@@ -114,21 +125,16 @@ class History:
         self, connection: sqlite3.Connection, wanted: RunFilter, after: Position | None, size: int
     ) -> list[Run]:
         """The next runs, merged from those that have ended and those that are recorded as RUNNING."""
-        from heapq import merge
-        from itertools import islice
-
-        liveness = begin_settled(connection, self._lock_path)
-        recorded = map(run_of, running_rows(connection))
-        running = [unfinished(connection, run, liveness[run.run_id]) for run in recorded]
-        running = [run for run in running if matches(run, wanted, after)]
-        ended = map(run_of, ended_runs(connection, wanted, after))
 
         def order(run: Run) -> tuple[str, int]:
             return (run.start_time or "" if wanted.by_time else "", run.run_id)
 
-        page = list(islice(merge(sorted(running, key=order, reverse=True), ended, key=order, reverse=True), size))
-        connection.execute("ROLLBACK")
-        return page
+        with settled(connection, self._lock_path) as liveness:
+            recorded = map(run_of, running_rows(connection))
+            running = [unfinished(connection, run, liveness[run.run_id]) for run in recorded]
+            running = sorted((run for run in running if matches(run, wanted, after)), key=order, reverse=True)
+            ended = map(run_of, ended_runs(connection, wanted, after, size))
+            return list(islice(merge(running, ended, key=order, reverse=True), size))
 
     def run(self, run_id: int) -> RunDetails:
         """A run with its jobs.
@@ -139,10 +145,8 @@ class History:
         """
 
         def work(connection: sqlite3.Connection) -> RunDetails | None:
-            running = begin_settled(connection, self._lock_path)
-            details = run_details(connection, run_id, running)
-            connection.execute("ROLLBACK")
-            return details
+            with settled(connection, self._lock_path) as running:
+                return run_details(connection, run_id, running)
 
         details = self._read(work) if 0 < run_id <= _LARGEST_ID else None
         if details is None:
@@ -157,15 +161,17 @@ class History:
         """
 
         def work(connection: sqlite3.Connection) -> Job | None:
-            running = begin_settled(connection, self._lock_path)
-            job = job_of(connection, run_id, job_id, running.get(run_id))
-            connection.execute("ROLLBACK")
-            return job
+            with settled(connection, self._lock_path) as running:
+                return job_of(connection, run_id, job_id, running.get(run_id))
 
         return self._read(work) if 0 < run_id <= _LARGEST_ID else None
 
     def applications(self, pattern: str | None = None) -> list[str]:
-        """The names of the applications that match a shell pattern, sorted."""
+        """The names of the applications that match a shell pattern, sorted.
+
+        Raises:
+            HistoryError: the history cannot be read.
+        """
         return self._read(lambda connection: applications(connection, pattern))
 
     def durations_s(self, application: str) -> dict[str, list[float]]:
@@ -184,18 +190,28 @@ class History:
 
         return [run for run in self._read(work) if run.liveness is not Liveness.DEAD]
 
+    def renewed(self) -> "History":
+        """The history as it is now: where an older one was copied for reading, a new copy."""
+        return self if self._copy is None else History(self.path)
+
     @property
     def _lock_path(self) -> str:
         return f"{self.path}.lock"
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self._copy is not None:
-            with self._one_at_a_time:
-                return work(self._copy)
+            try:
+                with self._one_at_a_time:
+                    return work(self._copy)
+            except sqlite3.Error as exc:
+                raise files.problem(self.path, exc) from exc
         return reading(self.path, work)
 
 
 def config_paths(path: str) -> tuple[str, ...]:
     """The paths under which runs of a config file may be recorded; it need not exist any more."""
     plain = os.path.abspath(path)
-    return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
+    try:
+        return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
+    except ValueError:  # no file can have such a name
+        return (plain,)

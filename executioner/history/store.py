@@ -35,6 +35,10 @@ INSERT INTO run_metadata (run_id, config_path, config_hash, parent_run_id, root_
     failed_jobs, skipped_jobs, start_time, status, application_name, user, host, boot_id, pid,
     pid_start_ticks, working_dir, options, executioner_version)
 VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# also of a job that something else has written: the earlier tool, say, into what was taken over from it
+_NEWEST_ID = """
+SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'run_metadata'), 0),
+           coalesce((SELECT max(run_id) FROM job_history), 0))"""
 _PLACE_RUN = """
 UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?"""
 _INSERT_JOB = """
@@ -164,7 +168,8 @@ class HistoryWriter:
         """
         with _explained(self.path):
             self._record_dead_runs()
-            run_id = self._insert_run(run, None)
+            [newest] = self._execute(_NEWEST_ID).fetchone()
+            run_id = self._insert_run(run, newest + 1)
             while not self._lock.try_hold(run_id):
                 # a live run of a database that stood here before, and was removed, has it
                 self._execute("DELETE FROM run_metadata WHERE run_id = ?", (run_id,))
@@ -185,7 +190,7 @@ class HistoryWriter:
         with contextlib.suppress(sqlite3.Error):
             self._connection.rollback()
 
-    def _insert_run(self, run: NewRun, run_id: int | None) -> int:
+    def _insert_run(self, run: NewRun, run_id: int) -> int:
         process = run.process
         values = (
             *(run_id, run.config_path, run.config_hash, run.parent_run_id, run.root_run_id, run.total_jobs),

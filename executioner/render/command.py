@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from executioner.model import NextStep
-from executioner.render.text import quoted
+from executioner.render.text import quoted, safe
 
 
 class Invocation(NamedTuple):
@@ -35,7 +35,7 @@ class Invocation(NamedTuple):
 
     def resume_template(self, *args: str) -> str:
         """A command that goes on with a run whose config the reader has to name."""
-        return " ".join([self.template("-c <config>"), *([self.flags] if self.flags else []), *args])
+        return " ".join([self.template("-c NEW_PATH"), *([self.flags] if self.flags else []), *args])
 
     def plain(self, args: Iterable[str]) -> str:
         """A command that is given whole."""
@@ -65,5 +65,5 @@ def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str
     lines: list[str] = []
     for step in steps:
         why = f"{assurance} {step.why}" if assurance and not lines else step.why
-        lines += [why, f"  {invocation.plain(step.args)}"]
-    return lines or ([assurance] if assurance else [])
+        lines += [safe(why), f"  {invocation.plain(step.args)}"]
+    return lines or ([safe(assurance)] if assurance else [])

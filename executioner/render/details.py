@@ -94,7 +94,7 @@ def details_lines(view: RunView, invocation: Invocation, palette: Palette, cwd: 
 
 def _header(view: RunView, invocation: Invocation, palette: Palette, cwd: str, now: float) -> Iterator[str]:
     run = view.details.run
-    yield f"Application: {safe(run.application_name)}"
+    yield f"Application: {safe(run.application_name) or 'unknown'}"
     yield f"Status: {palette.status(run.status, status_words(run))}"
     if run.status == RunStatus.INTERRUPTED and run.failure_summary:
         yield f"Reason: {safe(run.failure_summary.partition('; ')[0])}"
@@ -145,16 +145,27 @@ def _last_recorded(details: RunDetails, start: float | None) -> str:
 def _job_lines(view: RunView, palette: Palette, now: float) -> Iterator[str]:
     jobs = view.shown_jobs()
     if not jobs:
-        wanted = f" is {' or '.join(sorted(view.statuses))}" if view.statuses else " is recorded"
-        yield f"(no job{wanted})"
+        yield _no_jobs(view)
         return
     id_width = max((width for width in (columns(safe(job.id)) for job in jobs) if width <= _WIDEST_ID), default=0)
-    status_width = max(len(job.status) for job in jobs)
-    for job in jobs:
+    statuses = [safe(str(job.status)) for job in jobs]
+    status_width = max(map(len, statuses))
+    for job, status in zip(jobs, statuses, strict=True):
         name = safe(job.id)
         name += " " * (id_width - columns(name))
-        status = palette.status(job.status) + " " * (status_width - len(job.status))
-        yield f"{_mark(job.status, palette)} {name} - {status}{_particulars(job, now)}".rstrip()
+        padded = palette.status(status) + " " * (status_width - len(status))
+        yield f"{_mark(job.status, palette)} {name} - {padded}{_particulars(job, now)}".rstrip()
+
+
+def _no_jobs(view: RunView) -> str:
+    """Why no job is shown: which statuses there are instead of those that were asked for."""
+    if not view.details.jobs:
+        return "(no job is recorded)"
+    numbers: dict[str, int] = {}
+    for job in view.details.jobs:
+        numbers[job.status] = numbers.get(job.status, 0) + 1
+    others = ", ".join(f"{number:,} {safe(status)}" for status, number in numbers.items())
+    return f"(no job is {' or '.join(sorted(view.statuses))}, but {others})"
 
 
 def _mark(status: str, palette: Palette) -> str:
@@ -188,14 +199,20 @@ def _particulars(job: Job, now: float) -> str:
 
 def _reason(job: Job) -> str:
     """Why a job did not succeed; an exit code as the screen of a run shows it, with a colon."""
-    return re.sub(r"^Exit code (?=\d)", "Exit code: ", safe(job.reason or ""))
+    reason = job.reason
+    if job.status == JobStatus.RUNNING and job.retry_history and len(job.retry_history) > job.retry_count:
+        reason = job.retry_history[-1].get("reason")
+    return re.sub(r"^Exit code (?=\d)", "Exit code: ", safe(reason or ""))
 
 
 def _attempt(job: Job) -> str:
-    number = max(job.retry_count + 1, len(job.retry_history or ()))
-    if number == 1:
+    ended = len(job.retry_history or ())
+    number = max(job.retry_count + 1, ended)
+    waits = job.status == JobStatus.RUNNING and ended == number
+    if number == 1 and not waits:
         return ""
-    return f"attempt {number}" + (f" of {job.max_retries + 1}" if job.max_retries is not None else "")
+    attempt = f"attempt {number}" + (f" of {job.max_retries + 1}" if job.max_retries is not None else "")
+    return f"{attempt}, waiting to retry" if waits else attempt
 
 
 # --- logs ----------------------------------------------------------------------------------
@@ -257,6 +274,10 @@ def _hint(job: Job, view: RunView) -> Iterator[str]:
 def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
     run = view.details.run
     run_id = str(run.run_id)
+    if run.unverified:
+        yield ""
+        yield f"Whether it is still on cannot be told: {safe(view.history_path)}.lock cannot be read."
+        yield f"Ask its owner, or see with: ps -p {run.pid}"
     if run.status == RunStatus.RUNNING:
         running = [job.id for job in view.details.jobs if job.status == JobStatus.RUNNING]
         for job in running[:MOST_PREVIEWS]:

@@ -50,7 +50,7 @@ def runs_text(
 
 def status_words(run: Run) -> str:
     """A run's status, and whether that is sure."""
-    return f"{run.status} (unverified)" if run.unverified else run.status
+    return f"{safe(str(run.status))} (unverified)" if run.unverified else safe(str(run.status))
 
 
 def _row(run: Run, now: float) -> list[str]:
@@ -64,7 +64,7 @@ def _row(run: Run, now: float) -> list[str]:
         status_words(run),
         "-" if start is None else local_time(start),
         "-" if elapsed is None else duration(elapsed),
-        f"{run.completed_jobs}/{run.total_jobs}",
+        safe(f"{run.completed_jobs}/{run.total_jobs}"),
     ]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from past import make_past
 
 from executioner.history import query
-from executioner.history.liveness import begin_settled
+from executioner.history.liveness import settled
 from executioner.history.query import Position, RunFilter, ended_runs, matches, streams
 from executioner.history.read import reading, run_of, running_rows
 from executioner.history.reader import History
@@ -167,9 +167,8 @@ def test_live_runs_are_found_by_status(connection: sqlite3.Connection) -> None:
     """What every page asks for first: the runs that are recorded as RUNNING, by an index on the status."""
     asked: list[str] = []
     connection.set_trace_callback(asked.append)
-    begin_settled(connection, "/nowhere.lock")
-    running_rows(connection)
-    connection.execute("ROLLBACK")
+    with settled(connection, "/nowhere.lock"):
+        running_rows(connection)
     connection.set_trace_callback(None)
     asked = [statement for statement in asked if "SELECT" in statement]
     assert len(asked) == 2

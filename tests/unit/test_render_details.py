@@ -330,8 +330,8 @@ def test_only_long_ids() -> None:
     ("statuses", "jobs", "shown"),
     [
         ({"FAILED"}, [failed("a"), job("bbbbbb", "INTERRUPTED")], ["✗ a - FAILED - Exit code: 1"]),
-        ({"SKIPPED"}, [failed("a")], ["(no job is SKIPPED)"]),
-        ({"TIMEOUT", "ERROR"}, [failed("a")], ["(no job is ERROR or TIMEOUT)"]),
+        ({"SKIPPED"}, [failed("a")], ["(no job is SKIPPED, but 1 FAILED)"]),
+        ({"TIMEOUT", "ERROR"}, [failed("a")], ["(no job is ERROR or TIMEOUT, but 1 FAILED)"]),
         ((), [], ["(no job is recorded)"]),
     ],
 )
@@ -513,10 +513,10 @@ def test_at_most_three_jobs_to_follow() -> None:
         (TYPED._replace(config="it's new.json"), True,
          """executioner.py -c 'it'"'"'s new.json' --resume-from 7"""),
         (TYPED._replace(config="-x.json"), True, "executioner.py -c ./-x.json --resume-from 7"),
-        (TYPED, False, "executioner.py -c <config> --resume-from 7"),
-        (TYPED._replace(db="own.db"), False, "executioner.py -c <config> --db own.db --resume-from 7"),
-        (TYPED._replace(flags="--workers 4"), False, "executioner.py -c <config> --workers 4 --resume-from 7"),
-        (TYPED._replace(config=None), False, "executioner.py -c <config> --resume-from 7"),
+        (TYPED, False, "executioner.py -c NEW_PATH --resume-from 7"),
+        (TYPED._replace(db="own.db"), False, "executioner.py -c NEW_PATH --db own.db --resume-from 7"),
+        (TYPED._replace(flags="--workers 4"), False, "executioner.py -c NEW_PATH --workers 4 --resume-from 7"),
+        (TYPED._replace(config=None), False, "executioner.py -c NEW_PATH --resume-from 7"),
     ],
 )  # fmt: skip
 def test_the_command_that_resumes(typed: Invocation, exists: bool, command: str) -> None:

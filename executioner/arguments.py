@@ -1,0 +1,357 @@
+"""The options of the command line: what they are, and which of them go together."""
+
+import argparse
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from executioner.commands.context import Options, is_variable
+from executioner.errors import UsageError
+from executioner.model import NextStep
+
+USAGE = "-c FILE [options]"
+LOOK_USAGE = "--list-runs | --show-run RUN_ID | --show-log RUN_ID [JOB]"
+_EPILOG = """\
+examples:
+  {program} --simple-config > nightly.json     a first config to edit
+  {program} -c nightly.json --validate         is it right?
+  {program} -c nightly.json --dry-run          what would it do?
+  {program} -c nightly.json                    run it
+  {program} -c nightly.json -j 4               four jobs at a time
+  {program} --list-runs --status failed        what went wrong lately?
+  {program} --show-run last                    how did the newest run go, and what now?
+  {program} --show-log last load --follow      what is the job load printing?
+
+exit codes:
+  0 all jobs succeeded   1 a job failed   2 wrong usage or config, nothing was run
+  3 the history cannot be used, or an internal error   129/130/143 ended by HUP/INT/TERM
+"""
+
+
+_NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are ours: one form, with a guess at what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing and exiting."""
+        what = message[:1].upper() + message[1:]
+        what = re.sub(r"(--show-\w+): expected (at least )?one argument", r'\1: expected a run id or "last"', what)
+        raise UsageError(what, "command line", steps=[NextStep("To see all options:", ("--help",))])
+
+    def format_help(self) -> str:
+        """The help; argparse cannot say that one word may be left out, but no more may follow."""
+        return super().format_help().replace("[JOB ...]", "[JOB]")
+
+
+def build_parser(program: str) -> argparse.ArgumentParser:
+    """The parser of all options, grouped as ``--help`` shows them; ``program`` is how it was called."""
+    program = program.replace("%", "%%")
+    parser = _Parser(
+        prog=program,
+        usage=f"{program} {USAGE}\n       {program} {LOOK_USAGE}",
+        description="Run a JSON file of shell jobs with dependencies; remember every run.",
+        epilog=_EPILOG.replace("{program}", program),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _add_run_options(parser)
+    _add_history_options(parser)
+    _add_other_options(parser)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    run = parser.add_argument_group("run")
+    run.add_argument("-c", "--config", metavar="FILE", help="the workflow: a JSON file")
+    run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
+    run.add_argument(
+        "--skip", metavar="IDS", action="append", default=[], help="leave out these jobs (comma list, repeatable)"
+    )
+    run.add_argument(
+        "--env", metavar="K=V", action="append", default=[], help="set a variable for all jobs (repeatable)"
+    )
+    run.add_argument(
+        "--continue-on-error", action="store_true", help="after a failure go on with what does not depend on it"
+    )
+    run.add_argument("--parallel", action="store_true", help="run jobs side by side, one a processor")
+    run.add_argument(
+        "-j", "--workers", metavar="N", type=_number(1, 100_000), help="run up to N jobs side by side"
+    )
+    run.add_argument("--sequential", action="store_true", help="run one job at a time")
+
+
+def _add_other_options(parser: argparse.ArgumentParser) -> None:
+    config = parser.add_argument_group("config help")
+    config.add_argument("--validate", action="store_true", help="check the config, and run nothing")
+    config.add_argument("--simple-config", action="store_true", help="print a small config to start from")
+    config.add_argument("--sample-config", action="store_true", help="print a config that shows every feature")
+    config.add_argument(
+        "--config-schema", action="store_true", help="print the JSON Schema of configs, for editors"
+    )
+    general = parser.add_argument_group("general")
+    general.add_argument("--db", metavar="PATH", help="the history database (default: in the state folder)")
+    general.add_argument(
+        "--format",
+        choices=("table", "json", "csv"),
+        default="table",
+        help="json, and csv of runs or jobs: for scripts, on stdout; the rest on stderr",
+    )
+    general.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    general.add_argument("--quiet", action="store_true", help="print nothing on success (for cron)")
+    general.add_argument("--verbose", action="store_true", help="print every start with its command")
+    general.add_argument("--debug", action="store_true", help="print tracebacks of errors")
+    general.add_argument("--version", action="store_true", help="print the version")
+    general.add_argument("-h", "--help", action="store_true", help="print this help")
+
+
+def _add_history_options(parser: argparse.ArgumentParser) -> None:
+    history = parser.add_argument_group("history")
+    history.add_argument("--list-runs", action="store_true", help="list the newest runs; with -c those of FILE")
+    history.add_argument("--last", metavar="N", type=_number(1), help="list N runs (default: 20)")
+    history.add_argument("--limit", dest="last", type=_number(1), help=argparse.SUPPRESS)
+    history.add_argument(
+        "--status",
+        metavar="S",
+        action="append",
+        default=[],
+        help="only these statuses (comma list), of runs or jobs",
+    )
+    history.add_argument("--app", metavar="A", help="only this application; * and ? match as in a shell")
+    history.add_argument(
+        "--since", metavar="T", help='started at T or later: 2025-05-23, "2025-05-23 09:45", 7d, 12h, ...'
+    )
+    history.add_argument("--until", metavar="T", help="started at T or earlier: the same, today, yesterday")
+    history.add_argument("--user", metavar="U", help="only runs of this user")
+    history.add_argument(
+        "--partly-completed", action="store_true", help="only runs with some but not all jobs done"
+    )
+    history.add_argument("--resumable", action="store_true", help="only runs that can be resumed")
+    history.add_argument("--show-run", metavar="RUN_ID", type=_run_id, help="show a run, by its id or: last")
+    history.add_argument(
+        "--show-log",
+        metavar=("RUN_ID", "JOB"),
+        nargs="+",
+        help="print a job's log; JOB may be left out if one failed",
+    )
+    history.add_argument("--follow", action="store_true", help="go on printing the log until the job ends")
+    history.add_argument("--tail", metavar="N", type=_number(0), help="print only the last N lines of the log")
+
+
+def _number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """A reader of numbers in a range."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f'expected a number from {least} to {most}, got "{text}"')
+        return number
+
+    return read
+
+
+def _run_id(text: str) -> str:
+    if text.lower() == "last":
+        return "last"
+    if not (text.isascii() and text.isdigit() and len(text) < 1000):
+        raise argparse.ArgumentTypeError(f'expected a run id or "last", got "{text}"')
+    return text
+
+
+class Arguments(argparse.Namespace):
+    """What argparse leaves behind, typed."""
+
+    config: str | None
+    dry_run: bool
+    skip: list[str]
+    env: list[str]
+    continue_on_error: bool
+    parallel: bool
+    workers: int | None
+    sequential: bool
+    list_runs: bool
+    last: int | None
+    status: list[str]
+    app: str | None
+    since: str | None
+    until: str | None
+    user: str | None
+    partly_completed: bool
+    resumable: bool
+    show_run: str | None
+    show_log: list[str] | None
+    follow: bool
+    tail: int | None
+    validate: bool
+    simple_config: bool
+    sample_config: bool
+    config_schema: bool
+    db: str | None
+    format: str
+    color: str
+    quiet: bool
+    verbose: bool
+    debug: bool
+    version: bool
+    help: bool
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Arguments:
+    """The command line's options, checked in themselves and together.
+
+    Raises:
+        UsageError: what they ask for cannot be done.
+    """
+    arguments, rest = parser.parse_known_args(list(argv), Arguments())
+    if rest:
+        raise _unknown(parser, rest[0], config_given=arguments.config is not None)
+    if arguments.sequential and (arguments.parallel or arguments.workers is not None):
+        other = "--parallel" if arguments.workers is None else "--workers"
+        parser.error(f"--sequential does not go with {other}")
+    for name, kind in _NEVER_EMPTY.items():
+        if getattr(arguments, name) == "":
+            parser.error(f"{_flag(name)}: expected {kind}, got nothing")
+    _check_together(parser, arguments, argv)
+    return arguments
+
+
+_NEVER_EMPTY = {
+    "config": "a path",
+    "db": "a path",
+    "app": "a name or pattern",
+    "user": "a name",
+    "since": "a time",
+    "until": "a time",
+}
+_FAILURES_OF_JOBS = ("TIMEOUT", "ERROR")
+#: What the program can be asked to do beside running a config, and which options each of it takes.
+_MODES = {
+    "list_runs": {"config", "last", "status", "app", "since", "until", "user", "partly_completed", "resumable"},
+    "show_run": {"config", "status"},
+    "show_log": {"config", "follow", "tail"},
+    "validate": {"config"},
+    "simple_config": set[str](),
+    "sample_config": set[str](),
+    "config_schema": set[str](),
+}
+_RUN_OPTIONS = {
+    *("config", "dry_run", "skip", "env", "continue_on_error", "parallel", "workers", "sequential"),
+}
+_GENERAL_OPTIONS = {"db", "format", "color", "quiet", "verbose", "debug", "version", "help"}
+
+
+def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv: Sequence[str]) -> None:
+    """Refuse options that do not go together, rather than leave one of them unheard."""
+    if arguments.help or arguments.version:
+        return
+    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    modes = [name for name in given if name in _MODES]
+    if len(modes) > 1:
+        parser.error(f"{_flag(modes[0])} does not go with {_flag(modes[1])}")
+    taken = _MODES[modes[0]] if modes else _RUN_OPTIONS
+    for name in given:
+        if name in taken or name in modes or name in _GENERAL_OPTIONS:
+            continue
+        if modes:
+            parser.error(f"{_flag(name)} does not go with {_flag(modes[0])}")
+        wanted = [mode for mode, takes in _MODES.items() if name in takes]
+        steps = [NextStep("Did you mean:", (_flag(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
+        what = f"{_flag(name)} goes with {' or '.join(map(_flag, wanted))}"
+        raise UsageError(what, "command line", steps=[*steps, NextStep("To see all options:", ("--help",))])
+    if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
+        parser.error("--format csv goes with --list-runs or --show-run")
+    if arguments.format == "json" and modes == ["show_log"]:
+        parser.error("--format json does not go with --show-log")
+    if arguments.show_log is not None:
+        if len(arguments.show_log) > 2:
+            parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
+        try:
+            arguments.show_log[0] = _run_id(arguments.show_log[0])
+        except argparse.ArgumentTypeError as exc:
+            parser.error(f"argument --show-log: {exc}")
+
+
+def _flag(name: str) -> str:
+    return "-c" if name == "config" else f"--{name.replace('_', '-')}"
+
+
+def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The statuses of comma lists, upper case."""
+    words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
+    expected = [f"expected {', '.join(known)}"]
+    steps = [NextStep("To see all options:", ("--help",))]
+    if texts and not words:
+        raise UsageError("--status: expected a status, got nothing", "command line", details=expected, steps=steps)
+    for word in words:
+        if word.upper() not in known:
+            import difflib
+
+            near = difflib.get_close_matches(word.upper(), known, 1)
+            meant = f', did you mean "{near[0].lower()}"?' if near else ""
+            what = f'--status: no status "{word}"{meant}'
+            if word.upper() in _FAILURES_OF_JOBS:
+                what = f"--status: {word.upper()} is a status of jobs; such runs are FAILED: --status failed"
+            raise UsageError(what, "command line", details=expected, steps=steps)
+    return tuple(dict.fromkeys(word.upper() for word in words))
+
+
+def _unknown(parser: argparse.ArgumentParser, word: str, *, config_given: bool) -> UsageError:
+    """The error for an argument that no option takes, with what was probably meant."""
+    help_step = NextStep("To see all options:", ("--help",))
+    if not word.startswith("-"):
+        guess = [] if config_given else [NextStep("Did you mean:", _meant(word))]
+        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, help_step])
+    import difflib
+
+    flag = word.partition("=")[0]
+    known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    near = difflib.get_close_matches(flag, known, 1, _NEAR)
+    meant = f', did you mean "{near[0]}"?' if near else ""
+    return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[help_step])
+
+
+def _meant(word: str) -> tuple[str, ...]:
+    """What was probably meant by a word alone."""
+    if os.path.exists(word):
+        return "-c", word
+    if word.isdigit() or word == "last":
+        return "--show-run", word
+    return ("--list-runs",) if word in ("list", "runs", "history", "ls") else ("-c", word)
+
+
+def options(arguments: Arguments) -> Options:
+    """What commands are told of the command line."""
+    skip = [name.strip() for text in arguments.skip for name in text.split(",")]
+    return Options(
+        config=arguments.config,
+        db=arguments.db,
+        dry_run=arguments.dry_run,
+        skip=tuple(dict.fromkeys(name for name in skip if name)),
+        env=dict(map(_variable, arguments.env)),
+        continue_on_error=arguments.continue_on_error,
+        parallel=arguments.parallel,
+        workers=arguments.workers,
+        sequential=arguments.sequential,
+        json=arguments.format == "json",
+        csv=arguments.format == "csv",
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    """Split NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals or not is_variable(name):
+        # never the value: it may be a secret
+        raise UsageError(
+            f'--env: expected NAME=VALUE, got "{name}{equals}{"..." if value else ""}"', "command line"
+        )
+    if name.startswith("EXECUTIONER_"):
+        raise UsageError(f"--env: {name} is set by executioner itself", "command line")
+    if len(os.fsencode(text)) > 131_071:
+        raise UsageError(f"--env: the value of {name} is longer than a program can be given", "command line")
+    return name, value
