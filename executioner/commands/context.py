@@ -131,10 +131,11 @@ def is_variable(name: str) -> bool:
 def run_flags(stored: Mapping[str, Any]) -> str:
     """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
     flags: list[str] = []
-    for name, value in stored.get("env", {}).items():
+    given, secret = stored.get("env"), stored.get("env_secret")  # somebody may have edited the history
+    for name, value in given.items() if isinstance(given, dict) else ():
         flags += ["--env", quoted(f"{name}={value}")]
-    for name in stored.get("env_secret", ()):
-        if is_variable(name):  # it stands unquoted
+    for name in secret if isinstance(secret, list) else ():
+        if isinstance(name, str) and is_variable(name):  # it stands unquoted
             flags += ["--env", f'{name}="${{{name}:?}}"']
     if isinstance(stored.get("workers"), int):
         flags += ["--workers", str(stored["workers"])]

@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
-from executioner.commands.workflow import config_content
 from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.history.query import RunFilter
 from executioner.history.reader import History, config_paths
@@ -14,7 +15,7 @@ from executioner.records import RunDetails
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
 from executioner.render.runs import no_runs_text, recent_lines
-from executioner.render.text import shown_path, storable
+from executioner.render.text import shown_path
 
 _MOST_RECENT = 5
 
@@ -74,7 +75,7 @@ def _configured(context: Context, config: str) -> str | None:
         err.write(warning_text(f"{config} cannot be read ({why}): its history_db is not known", err.palette))
         return None
     chosen = content.get("history_db") if isinstance(content, dict) else None
-    if not isinstance(chosen, str) or "\0" in chosen or storable(chosen) != chosen:
+    if not isinstance(chosen, str) or re.search("[\0\ud800-\udfff]", chosen):
         return None  # no config that runs has such a one
     return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen))
 

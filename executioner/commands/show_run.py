@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from time import time
 
+from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, run_flags
 from executioner.commands.past import Past, find_run, open_past
-from executioner.commands.workflow import config_content
 from executioner.history.query import RunFilter
 from executioner.joblog import tail
 from executioner.model import FAILURES, JobStatus, RunStatus
@@ -82,7 +82,9 @@ def _preview(job: Job, cwd: str) -> Preview:
     if job.log_path is None:
         return Preview(job, (), "no log is recorded")
     last = job.retry_history[-1] if job.retry_history else {}
-    start, end = last.get("log_start") or 0, last.get("log_end")
+    start, end = last.get("log_start"), last.get("log_end")
+    if not isinstance(start, int) or not isinstance(end, int):  # not recorded: all of it
+        start, end = 0, None
     try:
         lines = tail(job.log_path, start, os.stat(job.log_path).st_size if end is None else end, PREVIEW_LINES)
     except OSError:

@@ -1,18 +1,15 @@
 """Reading a config file and everything that its validation has to look at."""
 
-import errno
 import json
 import os
 
 from executioner.checks import plugin_checks
+from executioner.commands.configfile import config_content
 from executioner.commands.context import Context
 from executioner.config.parse import parse
 from executioner.errors import UsageError
-from executioner.folders import open_regular
 from executioner.model import NextStep, Workflow
 from executioner.render.text import count, safe, shown_path, storable
-
-MOST_BYTES = 64 * 1024 * 1024
 
 
 def load(context: Context) -> Workflow:
@@ -49,18 +46,6 @@ def _plain_path(path: str) -> str:
         return plain if os.path.samefile(plain, path) else os.path.realpath(path)
     except OSError:
         return os.path.realpath(path)
-
-
-def config_content(path: str) -> bytes:
-    """The bytes of a config.
-
-    Raises:
-        OSError: it cannot be read, or is too large to be one.
-    """
-    with open(open_regular(path), "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES // 1024 // 1024} MiB", path)
-        return file.readall()
 
 
 def _unreadable(name: str, why: str, *, missing: bool = False) -> UsageError:

@@ -7,6 +7,7 @@ backup beside the file. For reading it is done to a copy in memory.
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from time import monotonic
 
 from executioner.folders import sync_folder
@@ -17,6 +18,7 @@ from executioner.render.text import count
 
 _MOST_BACKUPS = 1000
 _MOST_NAMED = 3
+_REPLACED = {"job_history", "run_summary"}
 #: From each version of the schema to the next. Indexes and views that are not there are made afterwards.
 _STEPS = {
     1: (
@@ -55,8 +57,9 @@ def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]
         connection.execute("ROLLBACK")
         return []
     taking_over = kind is files.Kind.EARLIER_TOOL
-    backup = _back_up(path, "earlier-tool" if taking_over else f"version-{version}", mode)
+    backup = _free_name(f"{path}.earlier-tool" if taking_over else f"{path}.version-{version}")
     try:
+        _back_up(path, backup, mode)
         if taking_over:
             with contextlib.closing(_reading(backup, "&immutable=1")) as source:
                 remark = _take_over_in_place(source, connection)
@@ -68,7 +71,7 @@ def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]
         with contextlib.suppress(sqlite3.Error):
             connection.rollback()
         if _is_as_before(connection, said):  # else Ctrl-C came when all was done, and the backup is needed
-            os.unlink(backup)
+            _remove(backup)
         raise
     return [f"{remark}. Its former state is kept in {backup}"]
 
@@ -126,12 +129,12 @@ def in_memory(source: sqlite3.Connection, path: str = "") -> sqlite3.Connection 
     return target
 
 
-def _back_up(path: str, label: str, mode: int) -> str:
-    """Copy a database beside itself, durably; returns the copy's path, which only a whole copy ever has.
+def _back_up(path: str, backup: str, mode: int) -> None:
+    """Copy a database beside itself, durably; only a whole copy ever has the name ``backup``.
 
     Through a connection of its own: the one with the transaction would wait for itself.
     """
-    draft = f"{path}.{label}.bak.new"
+    draft = f"{backup}.new"
     _remove(draft)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(draft, flags, mode)
@@ -145,7 +148,6 @@ def _back_up(path: str, label: str, mode: int) -> str:
             source.backup(target)
             target.execute("PRAGMA journal_mode = DELETE").fetchall()  # it must need no file beside it
         os.fsync(fd)
-        backup = _free_name(f"{path}.{label}")
         os.rename(draft, backup)
         sync_folder(os.path.dirname(path))
     except BaseException:
@@ -153,7 +155,6 @@ def _back_up(path: str, label: str, mode: int) -> str:
         raise
     finally:
         os.close(fd)
-    return backup
 
 
 def _remove(draft: str) -> None:
@@ -181,19 +182,31 @@ def _take_over_in_place(source: sqlite3.Connection, target: sqlite3.Connection) 
     query = (
         "SELECT type, name, lower(coalesce(sql, '')) FROM sqlite_schema WHERE type IN ('table', 'view', 'index')"
     )
+    objects = sorted(target.execute(query).fetchall(), reverse=True)  # views before what they show
+    taken = {name.lower() for _, name, _ in objects}
+    target.execute("PRAGMA legacy_alter_table = ON")  # views and triggers of theirs need not be right
     renamed = []
-    for kind, name, sql in sorted(target.execute(query).fetchall(), reverse=True):  # views before what they show
-        quoted = '"' + name.replace('"', '""') + '"'
-        theirs = name.lower() in ("job_history", "run_summary")
-        if theirs or (kind == "view" and ("job_history" in sql or "run_summary" in sql)):
-            target.execute(f"DROP {kind} IF EXISTS {quoted}")
-        elif name.lower() in ours and kind == "table":
-            target.execute(f'ALTER TABLE {quoted} RENAME TO "{name}_earlier"')
-            renamed.append(f"; its table {name} is now {name}_earlier")
-        elif name.lower() in ours:  # an index may have gone with its table
-            target.execute(f"DROP {kind} IF EXISTS {quoted}")
+    for kind, name, _ in objects:
+        if kind == "table" and name.lower() in ours - _REPLACED:
+            free = next(one for one in _other_names(name) if one.lower() not in taken)
+            target.execute(f"ALTER TABLE {_quoted(name)} RENAME TO {_quoted(free)}")
+            renamed.append(f"; its table {name} is now {free}")
+    for kind, name, sql in objects:
+        shows_theirs = kind == "view" and any(table in sql for table in _REPLACED)
+        if name.lower() in _REPLACED or shows_theirs or (kind != "table" and name.lower() in ours):
+            target.execute(f"DROP {kind} IF EXISTS {_quoted(name)}")  # an index may have gone with its table
     create_schema(target)
     return _taken_remark(take_over(source, target)) + "".join(renamed)
+
+
+def _other_names(name: str) -> Iterator[str]:
+    yield f"{name}_earlier"
+    for number in range(2, _MOST_BACKUPS):
+        yield f"{name}_earlier_{number}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -217,7 +230,10 @@ def _created(statement: str) -> tuple[str, str]:
 
 def _taken_remark(taken: Taken) -> str:
     what = f"{count(taken.runs, 'run')} with {count(taken.jobs, 'job')}"
-    names = [f'"{name}" is run {number}' for name, number in list(taken.renumbered.items())[:_MOST_NAMED]]
+    names = [
+        f'"{name}" is run {number}'
+        for name, number in sorted(taken.renumbered.items(), key=lambda pair: pair[1])[:_MOST_NAMED]
+    ]
     more = f" and {len(taken.renumbered) - _MOST_NAMED} more" if len(taken.renumbered) > _MOST_NAMED else ""
     renumbered = f"; ids that were no numbers have new ones: {', '.join(names)}{more}" if names else ""
     return f"The history of the earlier tool was taken over: {what}{renumbered}"

@@ -140,7 +140,8 @@ def job_of(connection: sqlite3.Connection, run_id: int, job_id: str, liveness: L
 
 def _job(row: Row) -> Job:
     values: list[Any] = list(row)
-    values[_RETRY_HISTORY] = _decoded(values[_RETRY_HISTORY], list)
+    attempts = _decoded(values[_RETRY_HISTORY], list)
+    values[_RETRY_HISTORY] = attempts if all(isinstance(one, dict) for one in attempts or ()) else None
     values[_DEFINITION] = _decoded(values[_DEFINITION], dict)
     for column in _TIMES:
         values[column] = _time(values[column])

@@ -277,7 +277,7 @@ def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
     if run.unverified:
         yield ""
         yield f"Whether it is still on cannot be told: {safe(view.history_path)}.lock cannot be read."
-        yield f"Ask its owner, or see with: ps -p {run.pid}"
+        yield f"Ask its owner, or see on {safe(run.host or 'its machine')} with: ps -p {run.pid}"
     if run.status == RunStatus.RUNNING:
         running = [job.id for job in view.details.jobs if job.status == JobStatus.RUNNING]
         for job in running[:MOST_PREVIEWS]:
