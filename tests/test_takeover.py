@@ -198,7 +198,7 @@ def test_new_runs_count_on_above_the_old_ones(program: Program) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--format", "json"), ("--quiet",)], ids=["plain", "json", "quiet"])
 def test_what_was_done_is_said_on_stderr(program: Program, flags: tuple[str, ...]) -> None:
-    """And in the run's log; stdout is the run's alone. With --quiet too: it happens once, and somebody must know."""
+    """And in the log of the run; stdout is the run's alone. With --quiet too: it happens but once."""
     make_earlier(program.history)
     result = take_over(program, *flags)
     said = note(program, 5, 13)
