@@ -226,3 +226,32 @@ def attempts(program: Program, job: str, run_id: int = 1) -> list[dict[str, Any]
 def pid_in(path: Path) -> int:
     """The pid that a job wrote into a file."""
     return int(path.read_text())
+
+
+_PEAK = """
+import sys
+from executioner.cli import main
+code = main(sys.argv[1:])
+with open("/proc/self/status") as file:
+    [peak] = [line.split()[1] for line in file if line.startswith("VmHWM")]
+sys.stderr.write(peak)
+sys.exit(code)
+"""
+
+
+def peak_mib(program: Program, out: Path, *args: str) -> float:
+    """The peak memory of the program in MiB, its stdout into a file.
+
+    It says so itself: the peak that its parent would be told begins at the parent's own.
+    """
+    with out.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", _PEAK, *args],
+            cwd=program.folder,
+            env=program.environment({"PYTHONPATH": str(ROOT)}),
+            stdout=file,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=True,
+        )
+    return int(done.stderr) / 1024

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import struct
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import Program, is_running, wait_until
+import pytest
+from harness import ROOT, Program, Result, is_running, wait_until
 
 UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -113,3 +115,34 @@ def integrity(path: str | Path) -> list[Any]:
 def names(folder: Path) -> list[str]:
     """The names in a folder."""
     return sorted(entry.name for entry in folder.iterdir())
+
+
+def as_an_ordinary_user(program: Program, *args: str) -> Result:
+    """Run the program without root's power over permissions; its files still belong to the caller."""
+    return ordinary_user(program.command(*args), program)
+
+
+def ordinary_user(command: list[str], program: Program) -> Result:
+    """Run a command so, in the program's folder, with the package at hand."""
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            pytest.skip("root, and no setpriv to give up its power over permissions")
+        command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *command]
+    done = subprocess.run(
+        command,
+        cwd=program.folder,
+        env=program.environment({"PYTHONPATH": str(ROOT)}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether a process has a file open."""
+    with contextlib.suppress(OSError):
+        return str(path) in [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return False

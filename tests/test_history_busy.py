@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import Program, ended, wait_until
-from history_tools import gate, lock_path, pid_in, region, wait_for_end
+from history_tools import gate, has_open, lock_path, pid_in, region, wait_for_end
 
 
 @contextlib.contextmanager
@@ -19,16 +19,6 @@ def held(path: Path) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
-
-
-def has_open(pid: int, path: Path) -> bool:
-    """Whether a process has a file open."""
-    folder = Path(f"/proc/{pid}/fd")
-    for entry in folder.iterdir():
-        with contextlib.suppress(OSError):
-            if entry.readlink() == path:
-                return True
-    return False
 
 
 def test_a_run_waits_for_a_history_that_is_held_in_mid_run(program: Program) -> None:

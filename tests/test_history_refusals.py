@@ -5,14 +5,13 @@ import os
 import shutil
 import sqlite3
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import ROOT, Program, Result
-from history_tools import names, sql
+from harness import Program, Result
+from history_tools import as_an_ordinary_user, names, ordinary_user, sql
 
 
 @pytest.fixture(scope="module")
@@ -217,30 +216,6 @@ def test_an_empty_file_is_taken_as_a_new_history(program: Program, folder: Path)
 
 
 # --- not ours to write ------------------------------------------------------------------------
-
-
-def as_an_ordinary_user(program: Program, *args: str) -> Result:
-    """Run the program without root's power over permissions; its files still belong to the caller."""
-    return ordinary_user(program.command(*args), program)
-
-
-def ordinary_user(command: list[str], program: Program) -> Result:
-    """Run a command so, in the program's folder, with the package at hand."""
-    if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            pytest.skip("root, and no setpriv to give up its power over permissions")
-        command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *command]
-    done = subprocess.run(
-        command,
-        cwd=program.folder,
-        env=program.environment({"PYTHONPATH": str(ROOT)}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 @contextlib.contextmanager

@@ -4,14 +4,13 @@ import contextlib
 import itertools
 import json
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from harness import ROOT, Program, ended
+from harness import ROOT, Program, ended, peak_mib
 
 from executioner.history import query
 from executioner.history.liveness import settled
@@ -223,31 +222,6 @@ def test_statistics_that_a_tool_has_left_do_not_make_lists_slower(
 
 # --- the program ------------------------------------------------------------------------------
 
-PEAK = """
-import sys
-from executioner.cli import main
-code = main(sys.argv[1:])
-with open("/proc/self/status") as file:
-    [peak] = [line.split()[1] for line in file if line.startswith("VmHWM")]
-sys.stderr.write(peak)
-sys.exit(code)
-"""
-
-
-def listed(program: Program, path: Path, out: Path, *args: str) -> float:
-    """List runs of a history into a file; returns the program's peak memory in MiB."""
-    with out.open("wb") as file:
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, "--list-runs", "--db", str(path), *args],
-            cwd=program.folder,
-            env=program.environment({"PYTHONPATH": str(ROOT)}),
-            stdout=file,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=True,
-        )
-    return int(done.stderr) / 1024
-
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_list_of_all_runs_takes_no_memory(
@@ -255,8 +229,8 @@ def test_a_list_of_all_runs_takes_no_memory(
 ) -> None:
     """``--last 50000`` for scripts: every run, in the memory of a list of ten."""
     path, out = filled("filled").large, program.folder / "out"
-    least = listed(program, path, out, "--last", "10", "--format", form)
-    peak = listed(program, path, out, "--last", str(VERY_LARGE), "--format", form)
+    least = peak_mib(program, out, "--list-runs", "--db", str(path), "--last", "10", "--format", form)
+    peak = peak_mib(program, out, "--list-runs", "--db", str(path), "--last", str(VERY_LARGE), "--format", form)
     assert peak < min(60, least + 8)
     text = out.read_text()
     if form == "csv":

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from harness import ROOT, Program, Result, ended, wait_until
-from history_tools import integrity, lock_path, names, region, sql
+from history_tools import has_open, integrity, lock_path, names, region, sql
 from past import JOB_DEFAULTS, RUN_DEFAULTS, insert
 from screens import everything
 
@@ -320,10 +320,3 @@ def test_two_runs_at_once_migrate_once(program: Program) -> None:
     assert sorted(text.count(note(program)) for text in said) == [0, 1]
     assert [run.run_id for run in History(program.history).runs(status=["SUCCESS"])] == [4, 3, 2]
     assert names(program.history.parent) == FILES
-
-
-def has_open(pid: int, path: Path) -> bool:
-    """Whether a process has a file open."""
-    with contextlib.suppress(OSError):
-        return str(path) in [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return False

@@ -7,14 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import termios
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from harness import ROOT, Program, Result, ended, gate, wait_until
+from harness import Program, Result, ended, gate, peak_mib, wait_until
 from history_tools import kill
 from past import add_runs, make_past
 from screens import commands_of, on_screen, paste
@@ -111,32 +110,6 @@ def test_a_log_comes_out_byte_by_byte(program: Program, content: bytes) -> None:
     """Stdout has the bytes of the file, all of them and nothing else; stderr nothing."""
     one_log(program, content)
     assert raw(program, "--show-log", "1", "load") == Raw(0, content, "")
-
-
-PEAK = """
-import sys
-from executioner.cli import main
-code = main(sys.argv[1:])
-with open("/proc/self/status") as file:
-    [peak] = [line.split()[1] for line in file if line.startswith("VmHWM")]
-sys.stderr.write(peak)
-sys.exit(code)
-"""
-
-
-def peak_mib(program: Program, out: Path, *args: str) -> float:
-    """The peak memory of the program, its stdout into a file."""
-    with out.open("wb") as file:
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, *args],
-            cwd=program.folder,
-            env=program.environment({"PYTHONPATH": str(ROOT)}),
-            stdout=file,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=True,
-        )
-    return int(done.stderr) / 1024
 
 
 def test_a_huge_log_takes_no_memory(program: Program) -> None:

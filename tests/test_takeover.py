@@ -30,10 +30,9 @@ from earlier_databases import (
     zone,
 )
 from harness import Program, Result, ended, wait_until
-from history_tools import integrity, is_locked, lock_path, names, region, sql
+from history_tools import as_an_ordinary_user, has_open, integrity, is_locked, lock_path, names, region, sql
 from screens import everything
-from test_history_refusals import as_an_ordinary_user
-from test_migration import has_open, make_version_1
+from test_migration import make_version_1
 
 from executioner.history import files
 from executioner.history.lock import LockFile
