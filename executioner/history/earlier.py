@@ -6,15 +6,14 @@ without a zone. What it recorded is kept; what it did not record stays NULL.
 """
 
 import json
-import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from signal import Signals
 from typing import Any, NamedTuple
 
+from executioner.history.earlier_tables import NOTHING, Numbers, Row, Table, run_number
+from executioner.history.earlier_values import instant, integer, real, stored, text
 from executioner.model import FAILURES, JobStatus, RunStatus
-from executioner.times import utc_text
 from executioner.verdict import JobOutcome, failure_summary, run_status
 
 _JOB_COLUMNS = (
@@ -31,7 +30,6 @@ _WORSE = {
     RunStatus.SUCCESS: (RunStatus.PARTIAL, RunStatus.FAILED, RunStatus.INTERRUPTED),
     RunStatus.PARTIAL: (RunStatus.FAILED, RunStatus.INTERRUPTED),
 }
-_YEAR_1000, _YEAR_10000 = -30_610_224_000, 253_402_300_799
 _INSERT_RUN = """
 INSERT INTO run_metadata (run_id, root_run_id, config_path, working_dir, application_name, status, total_jobs,
     completed_jobs, failed_jobs, skipped_jobs, start_time, end_time, duration_seconds, exit_code,
@@ -40,23 +38,6 @@ _INSERT_JOB = """
 INSERT INTO job_history (run_id, position, id, description, command, status, reason, exit_code, application_name,
     last_run, duration_seconds, retry_count, retry_history, last_error, memory_usage_mb, cpu_usage_percent)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-
-
-class _Row:
-    """A row of which only the columns that the database has are known; the others are None."""
-
-    __slots__ = ("_places", "_values")
-
-    def __init__(self, places: Mapping[str, int], values: Sequence[Any]) -> None:
-        self._places = places
-        self._values = values
-
-    def __getitem__(self, column: str) -> Any:
-        place = self._places.get(column)
-        return None if place is None else self._values[place]
-
-
-_NOTHING = _Row({}, ())
 
 
 class Taken(NamedTuple):
@@ -70,9 +51,9 @@ class Taken(NamedTuple):
 def take_over(source: sqlite3.Connection, target: sqlite3.Connection) -> Taken:
     """Write every run and job of an earlier database into one of our schema, which is empty."""
     source.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
-    jobs_table = _Table(source, "job_history", _JOB_COLUMNS)
-    runs_table = _Table(source, "run_summary", _RUN_COLUMNS)
-    numbers = _Numbers([*jobs_table.ids(), *runs_table.ids()])
+    jobs_table = Table(source, "job_history", _JOB_COLUMNS)
+    runs_table = Table(source, "run_summary", _RUN_COLUMNS)
+    numbers = Numbers([*jobs_table.ids(), *runs_table.ids()])
     numbers.number_the_odd(
         lambda run_id: _start(list(jobs_table.rows(run_id)), list(runs_table.rows(run_id))) or 0.0
     )
@@ -87,97 +68,10 @@ def take_over(source: sqlite3.Connection, target: sqlite3.Connection) -> Taken:
     return Taken(len(numbers.ids), jobs, numbers.odd)
 
 
-class _Table:
-    """A table of the earlier tool, whichever of its columns there are."""
-
-    def __init__(self, source: sqlite3.Connection, name: str, columns: Sequence[str]) -> None:
-        self._source = source
-        self._name = name
-        there = {column for (column,) in source.execute("SELECT name FROM pragma_table_info(?)", (name,))}
-        self._exists = "run_id" in there
-        chosen = [column for column in columns if column in there]
-        self._places = {column: place for place, column in enumerate(chosen)}
-        attempt = ["CAST(attempt_id AS INTEGER)"] if "attempt_id" in there else []
-        order = ", ".join([*attempt, *self._inserted()]) or "1"
-        columns_read = f"SELECT {', '.join(chosen)} FROM {name}"
-        self._select = f"{columns_read} WHERE run_id IS ? ORDER BY {order}"
-        self._all: dict[object, list[_Row]] | None = None
-        if self._exists and not self._is_quick():
-            self._all = {}
-            for values in source.execute(f"{columns_read} ORDER BY {order}"):
-                self._all.setdefault(values[self._places["run_id"]], []).append(_Row(self._places, values))
-
-    def _is_quick(self) -> bool:
-        """Whether an index finds the rows of a run; else they are read once and kept."""
-        plan = self._source.execute(f"EXPLAIN QUERY PLAN {self._select}", (1,)).fetchall()
-        return any(step[-1].startswith("SEARCH") for step in plan)
-
-    def _inserted(self) -> list[str]:
-        """The order of insertion, where the table keeps it."""
-        try:
-            self._source.execute(f"SELECT rowid FROM {self._name} LIMIT 1")
-        except sqlite3.OperationalError:
-            return []
-        return ["rowid"]
-
-    def rows(self, run_id: object) -> Iterator[_Row]:
-        """The rows of one run, attempts in their order."""
-        if self._all is not None:
-            yield from self._all.get(run_id, ())
-        elif self._exists:
-            for values in self._source.execute(self._select, (run_id,)):
-                yield _Row(self._places, values)
-
-    def ids(self) -> Iterator[object]:
-        """The ids of all runs, as they are stored."""
-        if self._exists:
-            for (run_id,) in self._source.execute(f"SELECT DISTINCT run_id FROM {self._name}"):
-                yield run_id
-
-
-class _Numbers:
-    """The runs by number: their ids, and where those are no numbers, new ones above all others.
-
-    Where a column takes values of any type, the number 5 and the text 5 are one run.
-    """
-
-    def __init__(self, stored: Sequence[object]) -> None:
-        self.ids: dict[int, tuple[object, ...]] = {}
-        self.odd: dict[object, int] = {}
-        for run_id in stored:
-            number = _number(run_id)
-            if number is None:
-                self.odd[run_id] = 0
-            else:
-                self._add(number, run_id)
-
-    def number_the_odd(self, started_at: Callable[[object], float]) -> None:
-        """Give new numbers to the runs whose ids are none, in the order in which they started."""
-        newest = max(self.ids, default=0)
-        for number, run_id in enumerate(sorted(self.odd, key=started_at), newest + 1):
-            self.odd[run_id] = number
-            self._add(number, run_id)
-
-    def _add(self, number: int, run_id: object) -> None:
-        known = self.ids.get(number, ())
-        if not any(type(one) is type(run_id) and one == run_id for one in known):
-            self.ids[number] = (*known, run_id)
-
-
-def _number(run_id: object) -> int | None:
-    """An id as a number; None if it is none that a run can have."""
-    try:
-        number = int(run_id) if isinstance(run_id, int | float | str) else 0
-    except (ValueError, OverflowError):
-        return None
-    plain = str(number) == run_id if isinstance(run_id, str) else number == run_id
-    return number if plain and 0 < number < 2**62 else None
-
-
-def _by_job(rows: Sequence[_Row]) -> dict[str, list[_Row]]:
+def _by_job(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """A run's rows by job, in the order in which the jobs first appear; attempts in theirs."""
-    found: dict[str | None, list[_Row]] = {}
-    for row in sorted(rows, key=lambda row: _int(row["attempt_id"]) or 0):
+    found: dict[str | None, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: integer(row["attempt_id"]) or 0):
         found.setdefault(None if row["id"] is None else str(row["id"]), []).append(row)
     if None in found:  # a row without a name
         name = "unnamed"
@@ -194,24 +88,24 @@ class _Job(NamedTuple):
     outcome: JobOutcome
 
 
-def _job(name: str, tries: Sequence[_Row]) -> _Job:
+def _job(name: str, tries: Sequence[Row]) -> _Job:
     """A job of a run from its rows, one an attempt at the run: the latest counts, the others are kept."""
     last = tries[-1]
     entries: list[dict[str, object]] = []
     for row in tries:
-        verdict = _verdict(row["status"], row["last_error"], _int(row["last_exit_code"]))
+        verdict = _verdict(row["status"], row["last_error"], integer(row["last_exit_code"]))
         entries += _attempts(row, *verdict)
     for number, entry in enumerate(entries, 1):
         entry["attempt"] = number
     status, reason = verdict
     description = str(last["description"] or "")
-    retries = max(_int(last["retry_count"]) or 0, len(entries) - 1, 0)
-    at = _instant(last["last_run"])
+    retries = max(integer(last["retry_count"]) or 0, len(entries) - 1, 0)
+    at = instant(last["last_run"])
     values = (
-        *(name, description, str(last["command"] or ""), status.value, reason, _int(last["last_exit_code"])),
-        *(str(last["application_name"] or ""), _stored(at), _float(last["duration_seconds"])),
-        *(retries, json.dumps(entries) if entries else None, _text(last["last_error"]) or _last_error(entries)),
-        *(_float(last["memory_usage_mb"]), _float(last["cpu_usage_percent"])),
+        *(name, description, str(last["command"] or ""), status.value, reason, integer(last["last_exit_code"])),
+        *(str(last["application_name"] or ""), stored(at), real(last["duration_seconds"])),
+        *(retries, json.dumps(entries) if entries else None, text(last["last_error"]) or _last_error(entries)),
+        *(real(last["memory_usage_mb"]), real(last["cpu_usage_percent"])),
     )
     return _Job(values, JobOutcome(0, name, description, status, reason or status.value, None))
 
@@ -249,14 +143,14 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _attempts(row: _Row, status: JobStatus, reason: str | None) -> list[dict[str, object]]:
+def _attempts(row: Row, status: JobStatus, reason: str | None) -> list[dict[str, object]]:
     """What a row says of attempts: its own, after those of its ``retry_history``."""
     entries = [_attempt(one) for one in _listed(row["retry_history"])]
     if status is JobStatus.SKIPPED:
         return entries
-    if entries and entries[-1]["status"] == status.value and len(entries) > (_int(row["retry_count"]) or 0):
+    if entries and entries[-1]["status"] == status.value and len(entries) > (integer(row["retry_count"]) or 0):
         return entries  # the list has the last attempt already
-    own = _entry(status.value, reason, _int(row["last_exit_code"]), row["last_run"], row["duration_seconds"])
+    own = _entry(status.value, reason, integer(row["last_exit_code"]), row["last_run"], row["duration_seconds"])
     return [*entries, own]
 
 
@@ -267,7 +161,7 @@ def _listed(history: object) -> list[object]:
     if isinstance(history, bytes):
         history = history.decode("utf-8", "backslashreplace")
     try:
-        listed = json.loads(str(history), parse_constant=lambda name: None, parse_float=_float)
+        listed = json.loads(str(history), parse_constant=lambda name: None, parse_float=real)
         json.dumps(listed)  # what is nested too deep for that is kept as text
     except (ValueError, RecursionError):
         return [history]
@@ -279,7 +173,7 @@ def _listed(history: object) -> list[object]:
 def _attempt(recorded: object) -> dict[str, object]:
     """An entry of an earlier ``retry_history``: what can be read of it, and all of it as it was."""
     one: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
-    code = _int(one.get("exit_code", one.get("last_exit_code")))
+    code = integer(one.get("exit_code", one.get("last_exit_code")))
     error = one.get("error") or one.get("reason") or one.get("last_error")
     status, reason = _verdict(one.get("status") or "FAILED", error, code)
     at = one.get("timestamp") or one.get("start_time") or one.get("last_run")
@@ -295,22 +189,22 @@ def _entry(
         "status": status,
         "reason": reason,
         "exit_code": exit_code,
-        "start_time": _stored(_instant(at)),
+        "start_time": stored(instant(at)),
         "end_time": None,
-        "duration_seconds": _float(duration),
+        "duration_seconds": real(duration),
         "log_start": None,
         "log_end": None,
     }
 
 
 def _run(
-    number: int, run_id: object, rows: Sequence[_Row], jobs: Sequence[_Job], summaries: Sequence[_Row]
+    number: int, run_id: object, rows: Sequence[Row], jobs: Sequence[_Job], summaries: Sequence[Row]
 ) -> tuple[object, ...]:
     """The values of ``_INSERT_RUN``: what was summed up of a run, and for the rest what its jobs tell."""
-    last = summaries[-1] if summaries else _NOTHING
+    last = summaries[-1] if summaries else NOTHING
     # an attempt that was killed has jobs, but nobody summed it up
-    summed_up = _int(last["attempt_id"])
-    newest = max((_int(row["attempt_id"]) or 0 for row in rows), default=0)
+    summed_up = integer(last["attempt_id"])
+    newest = max((integer(row["attempt_id"]) or 0 for row in rows), default=0)
     complete = bool(summaries) and (summed_up is None or newest <= summed_up)
     statuses = [job.outcome.status for job in jobs]
     completed, failed, skipped = (
@@ -320,35 +214,35 @@ def _run(
             statuses.count(JobStatus.SKIPPED),
         )
         if jobs
-        else (_int(last[name]) or 0 for name in ("completed_jobs", "failed_jobs", "skipped_jobs"))
+        else (integer(last[name]) or 0 for name in ("completed_jobs", "failed_jobs", "skipped_jobs"))
     )
-    total = max(len(jobs), _int(last["total_jobs"]) or 0)
+    total = max(len(jobs), integer(last["total_jobs"]) or 0)
     outcomes = [job.outcome for job in jobs if job.outcome.status is not JobStatus.SUCCESS]
     status = _run_status(last["status"] if complete else None, outcomes, len(jobs), total)
     start = _start(rows, summaries)
     end = _end(last["end_time"], start) if complete else None
     name = last["application_name"] or (rows[-1]["application_name"] if rows else None)
-    odd = None if _number(run_id) is not None else json.dumps({"earlier_run_id": _text(run_id)})
+    odd = None if run_number(run_id) is not None else json.dumps({"earlier_run_id": text(run_id)})
     return (
-        *(number, number, _text(last["config_path"]), _text(last["working_dir"]), str(name or "")),
-        *(status.value, total, completed, failed, skipped, _stored(start), _stored(end)),
+        *(number, number, text(last["config_path"]), text(last["working_dir"]), str(name or "")),
+        *(status.value, total, completed, failed, skipped, stored(start), stored(end)),
         None if start is None or end is None else max(0.0, end - start),
-        *(_int(last["exit_code"]) if complete else None, failure_summary(outcomes, None), odd),
+        *(integer(last["exit_code"]) if complete else None, failure_summary(outcomes, None), odd),
     )
 
 
-def _start(rows: Sequence[_Row], summaries: Sequence[_Row]) -> float | None:
+def _start(rows: Sequence[Row], summaries: Sequence[Row]) -> float | None:
     """When a run began: as summed up, else when its first job did."""
-    starts = [_instant(one["start_time"]) or _instant(one["created_at"], utc=True) for one in summaries]
+    starts = [instant(one["start_time"]) or instant(one["created_at"], utc=True) for one in summaries]
     known = [at for at in starts if at is not None]
-    return min(known or [at for at in (_instant(row["last_run"]) for row in rows) if at is not None], default=None)
+    return min(known or [at for at in (instant(row["last_run"]) for row in rows) if at is not None], default=None)
 
 
 def _end(recorded: object, start: float | None) -> float | None:
     """When a run ended: of an hour that occurs twice the second one, where the first was before the start."""
-    end = _instant(recorded)
+    end = instant(recorded)
     if start is not None and end is not None and end < start:
-        later = _instant(recorded, fold=1)
+        later = instant(recorded, fold=1)
         return later if later is not None and later >= start else end
     return end
 
@@ -364,44 +258,3 @@ def _run_status(recorded: object, outcomes: Sequence[JobOutcome], jobs: int, tot
     if known in _WORSE.get(status, ()):
         return known
     return RunStatus.INTERRUPTED if status is RunStatus.SUCCESS and jobs < total else status
-
-
-def _instant(value: object, *, utc: bool = False, fold: int = 0) -> float | None:
-    """Unix time of a time of the earlier tool, which is local unless it says otherwise; None if it is none."""
-    if value is None or value == "":
-        return None
-    try:
-        if isinstance(value, int | float):
-            at = float(value)
-        else:
-            read = datetime.fromisoformat(str(value))
-            if read.tzinfo is None:
-                read = read.replace(tzinfo=UTC) if utc else read.replace(fold=fold)
-            at = read.timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
-    return at if _YEAR_1000 <= at < _YEAR_10000 else None  # for others our form has no place
-
-
-def _stored(at: float | None) -> str | None:
-    return None if at is None else utc_text(at)
-
-
-def _int(value: Any) -> int | None:
-    try:
-        number = None if value is None else int(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return number if number is not None and abs(number) < 2**63 else None
-
-
-def _float(value: Any) -> float | None:
-    try:
-        number = None if value is None else float(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return number if number is not None and math.isfinite(number) else None
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
