@@ -134,7 +134,7 @@ def _failed(exc: BaseException, terminal: Terminal, typed: Invocation, *, runs: 
         return 130
     if not isinstance(exc, ExecutionerError):
         internal = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
-        ended = "Running jobs were ended. " if runs else ""
+        ended = "Jobs that were running were ended. " if runs else ""
         internal.details = (f"{ended}Please report this with the output of --debug.",)
         exc = internal
     terminal.err.write(error_text(exc, typed, terminal.err.palette))

@@ -24,6 +24,7 @@ from test_migration import make_version_1
 from executioner.errors import HistoryError
 from executioner.history import files
 from executioner.history.migrate import bring_up, in_memory
+from executioner.history.query import RunFilter
 from executioner.history.reader import History
 
 BACKUP = "history.db.earlier-tool.bak"
@@ -396,9 +397,15 @@ _DEEP = "[" * 990 + "]" * 990
         ("job_history", "retry_history", "[1]"),
         ("job_history", "retry_history", '[{"attempt": 1, "log_start": "x", "log_end": "y"}]'),
         ("job_history", "definition", _DEEP),
+        ("run_metadata", "options", '{"workers": true}'),
+        ("run_metadata", "host", b"\xff\x00"),
+        ("run_metadata", "duration_seconds", float("inf")),
+        ("job_history", "duration_seconds", float("inf")),
+        ("job_history", "reason", b"\xff"),
+        ("job_history", "exit_code", "none"),
     ],
 )
-def test_rows_edited_by_hand(program: Program, table: str, column: str, value: str) -> None:
+def test_rows_edited_by_hand(program: Program, table: str, column: str, value: object) -> None:
     """Whatever stands there: the run is listed and shown, and no printed command does more than it says."""
     program.config({"load": "false"})
     (program.folder / "load.log").write_text("one\ntwo\n")
@@ -632,7 +639,7 @@ def test_until_before_since(program: Program) -> None:
     said = result.err.splitlines()
     assert said[0].startswith("No runs found: ")
     assert said[1:] == [
-        "--until is before --since: no run can match",
+        "--until is not after --since: no run can match",
         "Without --since/--until: newest is run 249, 2025-05-23 09:45:00",
         f"History: {program.history}",
     ]
@@ -648,3 +655,51 @@ def test_a_run_id_alone(program: Program, word: str) -> None:
         f"Did you mean:\n  cd {program.folder} && executioner.py --show-run {word}\n"
         f"To see all options:\n  cd {program.folder} && executioner.py --help\n",
     )
+
+
+@pytest.mark.parametrize("odd", ["2026-11-01T00:00:02Z", "soon", b"\x00", None])
+def test_start_times_edited_by_hand_hide_no_other_run(tmp_path: Path, odd: object) -> None:
+    """A list by time goes on past rows whose start is none, over every page; without times it has them too."""
+    runs = [
+        {
+            "run_id": number,
+            "status": "RUNNING" if number == 3 else "FAILED",
+            "start_time": f"2026-11-01T00:{number % 60:02}:00.000000Z",
+            "jobs": [{"id": "a", "status": "FAILED"}],
+        }
+        for number in range(1, 1202)
+    ]
+    path = make_past(tmp_path / "h.db", runs)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE run_metadata SET start_time = ? WHERE run_id % 2", (odd,))
+    history = History(path)
+    by_time = [run.run_id for run in history.find(RunFilter(since="2026-01-01"))]
+    assert sorted(by_time) == list(range(2, 1202, 2))
+    assert [run.run_id for run in history.find(RunFilter())] == list(range(1201, 0, -1))
+
+
+def test_a_text_id_that_something_else_wrote_does_not_stop_runs(program: Program) -> None:
+    """The next run gets the next number, whatever stands in job_history beside the numbers."""
+    make_past(program.history, [{"run_id": 1, "jobs": [{"id": "a"}]}])
+    with contextlib.closing(sqlite3.connect(program.history)) as connection, connection:
+        for odd in ("nightly-7", b"\xff", 2**63 - 1):
+            connection.execute("INSERT INTO job_history (run_id, id, status) VALUES (?, 'j', 'SUCCESS')", (odd,))
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    assert [row["run_id"] for row in program.rows("SELECT run_id FROM run_metadata")] == [1, 2]
+
+
+def test_the_commands_for_following_follow(program: Program) -> None:
+    """Where two jobs run, --follow without a name prints commands that follow as well."""
+    program.config({"a": "touch up-a; read x < gate", "b": "touch up-b; read x < gate"})
+    with gate(program) as let, ended(program.start("-c", "flow.json", "-j", "2")) as runner:
+        program.wait_for("up-a", "up-b")
+        result = program("--show-log", "last", "--follow")
+        let()
+        let()
+        runner.communicate()
+    assert (result.code, result.out) == (2, "")
+    assert [command.split()[-4:] for command in commands_of(result.err)] == [
+        ["--show-log", "1", "a", "--follow"],
+        ["--show-log", "1", "b", "--follow"],
+    ]

@@ -137,7 +137,7 @@ def run_flags(stored: Mapping[str, Any]) -> str:
     for name in secret if isinstance(secret, list) else ():
         if isinstance(name, str) and is_variable(name):  # it stands unquoted
             flags += ["--env", f'{name}="${{{name}:?}}"']
-    if isinstance(stored.get("workers"), int):
+    if type(stored.get("workers")) is int:
         flags += ["--workers", str(stored["workers"])]
     elif stored.get("parallel"):
         flags.append("--parallel")

@@ -130,7 +130,7 @@ def _near_misses(past: Past, listing: Listing, wanted: RunFilter) -> Iterator[st
     """For each filter what would be found without it, where that is something."""
     found = [line for line in (_without_status(past, wanted), *_without_others(past, listing, wanted)) if line]
     if wanted.since is not None and wanted.before is not None and wanted.before <= wanted.since:
-        yield "--until is before --since: no run can match"
+        yield "--until is not after --since: no run can match"
     yield from found
     yield from _similar_names(past, listing.application)
     if not found:

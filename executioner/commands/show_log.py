@@ -14,7 +14,7 @@ from executioner.folders import open_regular
 from executioner.history.liveness import NO_RESULT
 from executioner.history.reader import History
 from executioner.model import FAILURES, JobStatus, NextStep
-from executioner.records import Job, RunDetails
+from executioner.records import Job, Run, RunDetails
 from executioner.render.error import note_text
 from executioner.render.text import log_path, safe, safe_lines
 
@@ -47,7 +47,7 @@ def show_log(context: Context, request: LogRequest) -> int:
         return 0
     job = _chosen(past, details, request)
     run_id, job = _really_run(past.history, details.run.run_id, job)
-    log = _Log(context, past, run_id, job)
+    log = _Log(context, past, details.run, run_id, job)
     if request.follow and (job.status in _UNFINISHED or job.reason == NO_RESULT):
         try:
             log.follow(request.tail)
@@ -85,8 +85,9 @@ def _chosen(past: Past, details: RunDetails, request: LogRequest) -> Job:
             return found[0]
         if found and statuses != set(JobStatus):
             kind = "failed" if statuses is FAILURES else found[0].status.lower()
+            again = ("--follow",) if request.follow else ()
             steps = [
-                NextStep(f"{job.id}:", (*past.typed.db_words, "--show-log", run_id, job.id))
+                NextStep(f"{job.id}:", (*past.typed.db_words, "--show-log", run_id, job.id, *again))
                 for job in found[:_MOST_NAMED]
             ]
             words = ",".join(sorted({job.status.lower() for job in found}))
@@ -109,11 +110,12 @@ def _really_run(history: History, run_id: int, job: Job) -> tuple[int, Job]:
 class _Log:
     """The log of one job."""
 
-    def __init__(self, context: Context, past: Past, run_id: int, job: Job) -> None:
+    def __init__(self, context: Context, past: Past, run: Run, run_id: int, job: Job) -> None:
         self._context = context
         self._out = context.terminal.out
         self._history = past.history
         self._to_see = NextStep("To see its run:", (*past.typed.db_words, "--show-run", str(run_id)))
+        self._is_taken_over = run.executioner_version is None
         self._run_id = run_id
         self._job = job
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -127,11 +129,11 @@ class _Log:
 
     def follow(self, lines: int | None) -> None:
         """Write what is there, or its last lines, and then what comes, until the job has ended."""
-        if self._job.log_path is None:
+        if self._job.log_path is None and self._job.status in _UNFINISHED:
             self._context.terminal.err.write(f"Waiting for {safe(self._job.id)} to start\n")
             lines = None  # all that it prints comes after this
         fd = -1
-        asked_at = time.monotonic()
+        asked_at, ask_again_s = time.monotonic(), _ASK_AGAIN_S
         while self._out.failure is None and not self._out.reader_is_gone():
             ended = self._job.status not in _UNFINISHED  # known before the last look at the log
             if fd < 0 and self._job.log_path is not None:
@@ -146,7 +148,8 @@ class _Log:
                 self._say_if_runner_is_gone()
                 return
             time.sleep(_LOOK_AGAIN_S)
-            if time.monotonic() - asked_at > _ASK_AGAIN_S:
+            if time.monotonic() - asked_at > ask_again_s:
+                asked_at = time.monotonic()
                 before = self._job.log_path
                 self._history = self._history.renewed()
                 self._job = self._history.job(self._run_id, self._job.id) or self._job
@@ -154,7 +157,8 @@ class _Log:
                     self._copy(fd, position)
                     os.close(fd)
                     fd, lines = -1, None
-                asked_at = time.monotonic()
+                # a large history that is older than this version takes its time
+                ask_again_s = max(_ASK_AGAIN_S, 2 * (time.monotonic() - asked_at))
 
     def _say_if_runner_is_gone(self) -> None:
         job = self._job
@@ -166,7 +170,7 @@ class _Log:
         job, path = self._job, self._job.log_path
         if path is None:
             why = f": it was skipped ({job.reason})" if job.status == JobStatus.SKIPPED else ""
-            if job.definition is None:
+            if not why and self._is_taken_over:
                 why = ": the earlier tool did not record where its logs are"
             what = f"{job.id} has no log in run {self._run_id}{why}"
             raise UsageError(what, self._history.path, steps=[self._to_see])

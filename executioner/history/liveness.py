@@ -48,8 +48,15 @@ def unfinished_runs(
     for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
         if config_path is None or _same_file(config, config_path):
             liveness = _liveness(lock_path, run_id, ProcessIdentity(boot_id, pid, ticks))
-            found.append(UnfinishedRun(run_id, liveness, user, host, pid, from_utc_text(start) if start else 0.0))
+            found.append(UnfinishedRun(run_id, liveness, user, host, pid, _instant(start)))
     return found
+
+
+def _instant(text: object) -> float:
+    try:
+        return from_utc_text(str(text))
+    except ValueError:  # somebody has edited it
+        return 0.0
 
 
 def _liveness(lock_path: str, run_id: int, process: ProcessIdentity) -> Liveness:

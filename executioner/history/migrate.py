@@ -97,7 +97,7 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
             return
 
 
-def in_memory(source: sqlite3.Connection, path: str = "") -> sqlite3.Connection | None:
+def in_memory(source: sqlite3.Connection, path: str) -> sqlite3.Connection | None:
     """A history that needs to be brought up, as it would be after that, in memory; None if it needs not.
 
     Raises:

@@ -42,6 +42,7 @@ SELECT_RUN = (
 )
 _NO_CONFIG = "application, without config"
 _MOST_STREAMS = 20  # applications that match a pattern; if there are more, all runs are looked through
+_TIME_SHAPE = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
 _RUN_ID = RUN_COLUMNS.index("run_id")
 _START_TIME = RUN_COLUMNS.index("start_time")
 
@@ -207,6 +208,8 @@ def _common(wanted: RunFilter, after: Position | None) -> tuple[list[str], list[
 
     if wanted.user is not None:
         add("user = ?", wanted.user)
+    if wanted.by_time:
+        add("start_time GLOB ?", _TIME_SHAPE)  # what somebody has edited has no place in that order
     if wanted.since is not None:
         add("start_time >= ?", wanted.since)
     stands_before = after is not None and after[0] is not None and (wanted.before or "") > after[0]

@@ -6,13 +6,14 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, TypeVar
 
 from executioner.errors import HistoryError
 from executioner.history import files
 from executioner.history.liveness import NO_RESULT, Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
-from executioner.records import JOB_COLUMNS, Job, Run, RunDetails
+from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run, RunDetails
 
 _T = TypeVar("_T")
 _ATTEMPTS = 20
@@ -20,8 +21,31 @@ _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDE
 _ONE_JOB = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? AND id = ?"
 _COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
 _RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
+_ALWAYS = {
+    *("run_id", "total_jobs", "completed_jobs", "failed_jobs", "skipped_jobs", "status", "application_name"),
+    *("root_run_id", "id", "position", "description", "command", "retry_count"),
+}
+_INTEGERS = {"pid", "pid_start_ticks", "parent_run_id", "exit_code", "source_run_id", "max_retries"}
+_NUMBERS = {"duration_seconds", "memory_usage_mb", "cpu_usage_percent"}
+_INSTANTS = {"start_time", "end_time", "last_run", "marked_at"}
+
+
+def _kind(column: str) -> str:
+    """What kind of values a column has."""
+    if column in _NUMBERS:
+        return "real"
+    if column in _INSTANTS:
+        return "time"
+    if column in _ALWAYS:
+        text = column in ("status", "application_name", "id", "description", "command")
+        return "TEXT" if text else "INTEGER"
+    return "integer" if column in _INTEGERS else "text"
+
+
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
-_TIMES = [JOB_COLUMNS.index(name) for name in ("start_time", "end_time", "last_run", "marked_at")]
+_NONE = {"TEXT": "", "INTEGER": 0}
+_RUN_KINDS = [_kind(name) for name in RUN_COLUMNS]
+_JOB_KINDS = [_kind(name) for name in JOB_COLUMNS]
 _RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.index("definition")
 
 
@@ -78,13 +102,9 @@ def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
 
 def run_of(row: Row) -> Run:
     """A row of ``SELECT_RUN`` as a record."""
-    run = Run._make((*row, False))
-    return run._replace(
-        options=_decoded(run.options, dict),
-        resumable=bool(run.resumable),
-        start_time=_time(run.start_time),
-        end_time=_time(run.end_time),
-    )
+    columns = row[: len(RUN_COLUMNS)]
+    run = Run._make((*map(_cleaned, _RUN_KINDS, columns), *row[len(RUN_COLUMNS) :], False))
+    return run._replace(options=_decoded(run.options, dict), resumable=bool(run.resumable))
 
 
 def unfinished(connection: sqlite3.Connection, run: Run, liveness: Liveness) -> Run:
@@ -139,12 +159,10 @@ def job_of(connection: sqlite3.Connection, run_id: int, job_id: str, liveness: L
 
 
 def _job(row: Row) -> Job:
-    values: list[Any] = list(row)
+    values: list[Any] = list(map(_cleaned, _JOB_KINDS, row))
     attempts = _decoded(values[_RETRY_HISTORY], list)
     values[_RETRY_HISTORY] = attempts if all(isinstance(one, dict) for one in attempts or ()) else None
     values[_DEFINITION] = _decoded(values[_DEFINITION], dict)
-    for column in _TIMES:
-        values[column] = _time(values[column])
     return Job._make(values)
 
 
@@ -166,6 +184,18 @@ def _decoded(value: Any, kind: type) -> Any:
     return decoded if isinstance(decoded, kind) else None
 
 
-def _time(value: Any) -> Any:
-    """A stored instant; None where somebody has edited it into something else."""
-    return value if isinstance(value, str) and _TIME.fullmatch(value) else None
+def _cleaned(kind: str, value: Any) -> Any:
+    """A column's value; where somebody has edited it into one of another kind, what stands for none.
+
+    A kind is the type of the column, in capitals where there is always a value.
+    """
+    match kind.lower():
+        case "text":
+            good = isinstance(value, str)
+        case "time":
+            good = isinstance(value, str) and _TIME.fullmatch(value) is not None
+        case "integer":
+            good = isinstance(value, int)
+        case _:
+            good = isinstance(value, int | float) and isfinite(value)
+    return value if good else _NONE.get(kind)

@@ -192,7 +192,11 @@ class History:
 
     def renewed(self) -> "History":
         """The history as it is now: where an older one was copied for reading, a new copy."""
-        return self if self._copy is None else History(self.path)
+        if self._copy is None:
+            return self
+        with self._one_at_a_time:
+            self._copy.close()
+        return History(self.path)
 
     @property
     def _lock_path(self) -> str:

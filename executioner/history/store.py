@@ -35,10 +35,11 @@ INSERT INTO run_metadata (run_id, config_path, config_hash, parent_run_id, root_
     failed_jobs, skipped_jobs, start_time, status, application_name, user, host, boot_id, pid,
     pid_start_ticks, working_dir, options, executioner_version)
 VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-# also of a job that something else has written: the earlier tool, say, into what was taken over from it
+# also of a job that something else has written: the earlier tool, say, into what was taken over from it;
+# its ids may be text, which is more than any number
 _NEWEST_ID = """
 SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'run_metadata'), 0),
-           coalesce((SELECT max(run_id) FROM job_history), 0))"""
+           coalesce((SELECT max(run_id) FROM job_history WHERE run_id < 9223372036854775807), 0))"""
 _PLACE_RUN = """
 UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?"""
 _INSERT_JOB = """

@@ -201,7 +201,7 @@ def _reason(job: Job) -> str:
     """Why a job did not succeed; an exit code as the screen of a run shows it, with a colon."""
     reason = job.reason
     if job.status == JobStatus.RUNNING and job.retry_history and len(job.retry_history) > job.retry_count:
-        reason = job.retry_history[-1].get("reason")
+        reason = str(job.retry_history[-1].get("reason") or "")
     return re.sub(r"^Exit code (?=\d)", "Exit code: ", safe(reason or ""))
 
 

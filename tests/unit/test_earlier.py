@@ -36,7 +36,7 @@ def source(version: Version = version_6, **options: Any) -> sqlite3.Connection:
 
 def taken(database: sqlite3.Connection) -> dict[int, RunDetails]:
     """All runs of a database as they are after the take-over."""
-    with closing(database), closing(in_memory(database) or database) as target:
+    with closing(database), closing(in_memory(database, "earlier.db") or database) as target:
         ids = [run_id for (run_id,) in target.execute("SELECT run_id FROM run_metadata ORDER BY run_id")]
         return {run_id: details for run_id in ids if (details := run_details(target, run_id)) is not None}
 
@@ -299,7 +299,7 @@ def test_entries_have_every_field_of_ours_and_statuses_of_ours() -> None:
 def test_an_odd_retry_history_hinders_nothing(odd: object) -> None:
     """Whatever stands there, the job is taken over, and its own retry_history is strict JSON."""
     with closing(source(jobs=(done(retry_history=odd),), summaries=())) as database:
-        target = in_memory(database)
+        target = in_memory(database, "earlier.db")
     assert target is not None
     with closing(target):
         [(status, text)] = target.execute("SELECT status, retry_history FROM job_history")
