@@ -52,7 +52,7 @@ def list_runs(context: Context, listing: Listing) -> int:
         runs = list(past.history.find(wanted, listing.last + 1))
         more = len(runs) > listing.last
         if not runs:
-            _say_none(context, past, listing, wanted, now)
+            _say_none(context, past, listing, wanted)
             return 0
         text = runs_text(
             runs[: listing.last],
@@ -96,7 +96,7 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
 # --- nothing found ---------------------------------------------------------------------------
 
 
-def _say_none(context: Context, past: Past, listing: Listing, wanted: RunFilter, now: float) -> None:
+def _say_none(context: Context, past: Past, listing: Listing, wanted: RunFilter) -> None:
     """Say that nothing matches, and which filters are in the way."""
     err = context.terminal.err
     if next(past.history.find(RunFilter(), 1), None) is None:
