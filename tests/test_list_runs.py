@@ -134,9 +134,10 @@ def bound_by_permissions(program: Program, *args: str) -> Result:
 # --- the table --------------------------------------------------------------------------------
 
 
-def test_the_founding_documents_screen_to_the_letter(program: Program) -> None:
-    """Its five runs, of which some can be resumed, on a terminal: its whole sample, and nothing is written."""
-    history(program, *founding(fixed=False))
+@pytest.mark.parametrize("fixed", [False, True], ids=["open", "mended since"])
+def test_the_founding_documents_screen_to_the_letter(program: Program, fixed: bool) -> None:
+    """Its five runs on a terminal: its whole sample, also where run 250 mended what failed; nothing is written."""
+    history(program, *founding(fixed=fixed))
     before = everything(program)
     assert on_screen(program, "--list-runs", width=88) == (0, FOUNDING, "")
     assert everything(program) == before
@@ -150,11 +151,11 @@ def test_without_a_terminal_commands_tell_their_folder(program: Program) -> None
 
 
 def test_no_hint_where_nothing_can_be_resumed(program: Program) -> None:
-    """Where a newer run of the config succeeded nobody is told to resume; details can always be seen."""
+    """Where no failed run is listed nobody is told to resume; details can always be seen."""
     history(program, *founding(fixed=True))
-    table, _, _ = FOUNDING.partition("To resume")
-    done = on_screen(program, "--list-runs", width=120)
-    assert done == (0, f"{table}To see details: executioner.py --show-run <RUN_ID>\n", "")
+    done = on_screen(program, "--list-runs", "--status", "success", width=120)
+    table = [line for line in FOUNDING.splitlines() if "FAILED" not in line and "To resume" not in line]
+    assert done == (0, "\n".join(table) + "\n", "")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +181,10 @@ def test_how_many_are_listed(program: Program, args: tuple[str, ...], shown: int
         f"{run_id:>4}   | flow             | {statuses[run_id - 1]:9} | 2025-05-23 09:45:00 | 00:00:45 | 1/3\n"
         for run_id in ids
     ]
+    resume = f"To resume a failed run: {here(program)}executioner.py -c <config> --resume-from <RUN_ID>\n"
     details = f"To see details: {here(program)}executioner.py --show-run <RUN_ID>\n"
-    assert program("--list-runs", *args) == (0, f"{HEAD}{''.join(rows)}\n{hint}{details}", "")
+    hints = f"{hint}{'' if '--status' in args else resume}{details}"
+    assert program("--list-runs", *args) == (0, f"{HEAD}{''.join(rows)}\n{hints}", "")
 
 
 def test_the_second_name_of_last_is_hidden(program: Program) -> None:

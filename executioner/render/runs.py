@@ -40,7 +40,8 @@ def runs_text(
     hints = []
     if more:
         hints.append(f"More runs match: --last {2 * last}")
-    if any(run.resumable for run in runs):
+    # as the founding document's sample: also where a newer run of the config has succeeded since
+    if any(run.resumable or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED) for run in runs):
         config = " ".join(map(quoted, invocation.config_words)) or "-c <config>"
         hints.append(f"To resume a failed run: {invocation.template(config)} --resume-from <RUN_ID>")
     hints.append(f"To see details: {invocation.template()} --show-run <RUN_ID>")

@@ -75,13 +75,13 @@ def rows(text: str) -> list[str]:
 
 
 def test_the_founding_documents_table_to_the_letter() -> None:
-    """Its five runs, one of which can be resumed, give its whole sample."""
+    """Its five runs give its whole sample, though what failed was mended by the newest."""
 
     def sample(run_id: int, name: str, status: str, clock: str, seconds: float, jobs: tuple[int, int]) -> Run:
         done, total = jobs
         start = f"2025-05-23T{clock}:00.000000Z"
         changes = {"total_jobs": total, "start_time": start, "duration_seconds": seconds}
-        return run(run_id, name, status, done, resumable=run_id == 249, **changes)
+        return run(run_id, name, status, done, **changes)
 
     runs = [
         sample(250, "data_pipeline", "SUCCESS", "10:15", 323.4, (8, 8)),
