@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from executioner.commands.context import Options, is_variable
-from executioner.errors import UsageError
+from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.model import NextStep
 
 USAGE = "-c FILE [options]"
@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
         """Raise instead of printing and exiting."""
         what = message[:1].upper() + message[1:]
         what = re.sub(r"(--show-\w+): expected (at least )?one argument", r'\1: expected a run id or "last"', what)
-        raise UsageError(what, "command line", steps=[NextStep("To see all options:", ("--help",))])
+        raise UsageError(what, "command line", steps=[SEE_OPTIONS])
 
     def format_help(self) -> str:
         """The help; argparse cannot say that one word may be left out, but no more may follow."""
@@ -260,7 +260,7 @@ def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv:
         wanted = [mode for mode, takes in _MODES.items() if name in takes]
         steps = [NextStep("Did you mean:", (_flag(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
         what = f"{_flag(name)} goes with {' or '.join(map(_flag, wanted))}"
-        raise UsageError(what, "command line", steps=[*steps, NextStep("To see all options:", ("--help",))])
+        raise UsageError(what, "command line", steps=[*steps, SEE_OPTIONS])
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
         parser.error("--format csv goes with --list-runs or --show-run")
     if arguments.format == "json" and modes == ["show_log"]:
@@ -282,9 +282,10 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The statuses of comma lists, upper case."""
     words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
     expected = [f"expected {', '.join(known)}"]
-    steps = [NextStep("To see all options:", ("--help",))]
     if texts and not words:
-        raise UsageError("--status: expected a status, got nothing", "command line", details=expected, steps=steps)
+        raise UsageError(
+            "--status: expected a status, got nothing", "command line", details=expected, steps=[SEE_OPTIONS]
+        )
     for word in words:
         if word.upper() not in known:
             import difflib
@@ -294,23 +295,22 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
             what = f'--status: no status "{word}"{meant}'
             if word.upper() in _FAILURES_OF_JOBS:
                 what = f"--status: {word.upper()} is a status of jobs; such runs are FAILED: --status failed"
-            raise UsageError(what, "command line", details=expected, steps=steps)
+            raise UsageError(what, "command line", details=expected, steps=[SEE_OPTIONS])
     return tuple(dict.fromkeys(word.upper() for word in words))
 
 
 def _unknown(parser: argparse.ArgumentParser, word: str, *, config_given: bool) -> UsageError:
     """The error for an argument that no option takes, with what was probably meant."""
-    help_step = NextStep("To see all options:", ("--help",))
     if not word.startswith("-"):
         guess = [] if config_given else [NextStep("Did you mean:", _meant(word))]
-        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, help_step])
+        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, SEE_OPTIONS])
     import difflib
 
     flag = word.partition("=")[0]
     known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
     near = difflib.get_close_matches(flag, known, 1, _NEAR)
     meant = f', did you mean "{near[0]}"?' if near else ""
-    return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[help_step])
+    return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[SEE_OPTIONS])
 
 
 def _meant(word: str) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from executioner.ending import Ending
 from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
 from executioner.model import Attempt, Job, JobStatus
-from executioner.process import Launcher, signal_name
+from executioner.process import Launcher
+from executioner.verdict import signal_name
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
 

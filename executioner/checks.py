@@ -14,7 +14,8 @@ from types import ModuleType
 
 from executioner.family import kill_group
 from executioner.model import Check, Plugin
-from executioner.process import fork_checks, signal_name
+from executioner.process import fork_checks
+from executioner.verdict import signal_name
 
 _LOADING_S = 60.0
 _VERDICT_BYTES = 4000  # less than a pipe holds: the writer never waits for a reader

@@ -11,7 +11,7 @@ from typing import NoReturn
 from executioner import __version__
 from executioner.arguments import LOOK_USAGE, USAGE, Arguments, build_parser, options, parse, statuses
 from executioner.commands.context import Context, current_folder, program_words
-from executioner.errors import ExecutionerError, HistoryError, UsageError
+from executioner.errors import SEE_OPTIONS, ExecutionerError, HistoryError, UsageError
 from executioner.model import JobStatus, NextStep, RunStatus
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
@@ -40,7 +40,7 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Co
         raise UsageError(
             "No config given",
             "command line",
-            steps=[NextStep("To run a workflow:", ("-c", "FILE")), NextStep("To see all options:", ("--help",))],
+            steps=[NextStep("To run a workflow:", ("-c", "FILE")), SEE_OPTIONS],
         )
     elif arguments.validate:
         from executioner.commands.workflow import validate

@@ -43,6 +43,10 @@ class UnknownRunError(ExecutionerError, LookupError):
     """There is no run of that id in the history."""
 
 
+#: What errors of the command line end with.
+SEE_OPTIONS = NextStep("To see all options:", ("--help",))
+
+
 class Problem(NamedTuple):
     """One fault in a config: its place (``jobs[3].timeout``) and what is wrong there."""
 

@@ -113,14 +113,6 @@ def _on_path(name: str, path: bytes) -> str | None:
     return None
 
 
-def signal_name(number: int) -> str:
-    """``SIGKILL``; real-time signals have none."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def fork_checks(work: Callable[[int], None], environment: Mapping[bytes, bytes], log_fd: int, keep_fd: int) -> int:
     """Run Python code in a child with a job's session, environment and log; returns its pid.
 

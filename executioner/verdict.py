@@ -68,3 +68,11 @@ def verdict(run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOut
     failed = [one.id for one in outcomes if one.status in FAILURES]
     more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
     return f"Run {run_id} {status}: {', '.join(failed[:MOST_NAMES])}{more} ({name})"
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL``; real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -4,7 +4,6 @@ import array
 import fcntl
 import filecmp
 import os
-import shutil
 import signal
 import subprocess
 import termios
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from harness import Program, Result, ended, gate, peak_mib, wait_until
-from history_tools import kill
+from history_tools import as_an_ordinary_user, kill
 from past import add_runs, make_past
 from screens import commands_of, on_screen, paste
 
@@ -338,19 +337,10 @@ def test_a_folder_in_the_place_of_a_log_is_an_error(program: Program, more: Sequ
 
 def test_a_log_that_may_not_be_read_is_an_error(program: Program) -> None:
     """Exit 2 with the system's reason and the path."""
-    command = program.command("--show-log", "1")
     one_log(program, b"secret\n")
     (program.folder / "logs/load.log").chmod(0)
-    if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            pytest.skip("root, and no setpriv to give up its power over permissions")
-        command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *command]
-    done = subprocess.run(
-        command, cwd=program.folder, env=program.environment(), capture_output=True, text=True, check=False
-    )
     expected = f"Error: The log of load cannot be read: Permission denied (./logs/load.log)\n{to_see(program)}"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+    assert as_an_ordinary_user(program, "--show-log", "1") == Result(2, "", expected)
 
 
 # --- reused jobs ----------------------------------------------------------------------------

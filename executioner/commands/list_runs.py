@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from executioner.commands.context import Context
 from executioner.commands.past import Past, open_past, say_no_runs
-from executioner.errors import UsageError
+from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.history.query import RunFilter
-from executioner.model import NextStep, RunStatus
+from executioner.model import RunStatus
 from executioner.records import Run
 from executioner.render.data import csv_lines, json_list_lines
 from executioner.render.runs import newest_text, none_found_text, runs_text, status_counts
@@ -89,8 +89,7 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
     try:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
-        to_see = NextStep("To see all options:", ("--help",))
-        raise UsageError(f"{flag}: {exc}", "command line", steps=[to_see]) from exc
+        raise UsageError(f"{flag}: {exc}", "command line", steps=[SEE_OPTIONS]) from exc
 
 
 # --- nothing found ---------------------------------------------------------------------------

@@ -8,13 +8,13 @@ without a zone. What it recorded is kept; what it did not record stays NULL.
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from signal import Signals
 from typing import Any, NamedTuple
 
 from executioner.history.earlier_tables import NOTHING, Numbers, Row, Table, run_number
 from executioner.history.earlier_values import instant, integer, real, stored, text
+from executioner.history.liveness import NO_RESULT
 from executioner.model import FAILURES, JobStatus, RunStatus
-from executioner.verdict import JobOutcome, failure_summary, run_status
+from executioner.verdict import JobOutcome, failure_summary, run_status, signal_name
 
 _JOB_COLUMNS = (
     *("run_id", "attempt_id", "id", "description", "command", "status", "application_name", "last_run"),
@@ -122,7 +122,7 @@ def _verdict(recorded: object, error: object, code: int | None) -> tuple[JobStat
     if word in _CHECKS_FAILED:
         return JobStatus.FAILED, reason or _CHECKS_FAILED[word]
     if word == "RUNNING":
-        return JobStatus.INTERRUPTED, "Its runner ended without recording a result"
+        return JobStatus.INTERRUPTED, NO_RESULT
     if word == "PENDING":
         return JobStatus.SKIPPED, "run interrupted"
     if word not in JobStatus.__members__:
@@ -132,15 +132,8 @@ def _verdict(recorded: object, error: object, code: int | None) -> tuple[JobStat
     if status is JobStatus.SUCCESS:
         return status, None
     if reason is None and status is JobStatus.FAILED and code:
-        reason = f"Killed by {_signal_name(-code)}" if code < 0 else f"Exit code {code}"
+        reason = f"Killed by {signal_name(-code)}" if code < 0 else f"Exit code {code}"
     return status, reason
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _attempts(row: Row, status: JobStatus, reason: str | None) -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TypeAlias
 
@@ -287,6 +287,25 @@ def is_busy(exc: sqlite3.Error) -> bool:
     """Whether an error says that another process has the database just now."""
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def patiently(execute: Callable[[str], object], statement: str) -> None:
+    """Execute a statement that may have to wait for other processes.
+
+    The connection's own timeout must be short: between two tries Ctrl-C is heard.
+
+    Raises:
+        sqlite3.Error: it failed, or took too long.
+    """
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            execute(statement)
+        except sqlite3.OperationalError as exc:
+            if not is_busy(exc) or time.monotonic() > give_up:
+                raise
+        else:
+            return
 
 
 def cannot_open(exc: sqlite3.Error) -> bool:

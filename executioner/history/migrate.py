@@ -8,7 +8,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from time import monotonic
 
 from executioner.folders import sync_folder
 from executioner.history import files
@@ -50,7 +49,7 @@ def bring_up(path: str, mode: int) -> list[str]:
 
 def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]:
     connection.execute("PRAGMA synchronous = FULL")
-    _patiently(connection, "BEGIN IMMEDIATE")
+    files.patiently(connection.execute, "BEGIN IMMEDIATE")
     said = files.facts(connection)
     kind, version = files.kind_of(path, said), said[1]
     if kind is files.Kind.CURRENT:  # somebody else was faster
@@ -66,7 +65,7 @@ def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]
         else:
             _migrate(connection, version)
             remark = f"The history was brought from schema version {version} to {files.SCHEMA_VERSION}"
-        _patiently(connection, "COMMIT")
+        files.patiently(connection.execute, "COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.rollback()
@@ -82,19 +81,6 @@ def _is_as_before(connection: sqlite3.Connection, said: files.Facts) -> bool:
         return files.facts(connection) == said
     except sqlite3.Error:
         return False
-
-
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
-    """Execute a statement that has to wait for others, in short tries: between them Ctrl-C is heard."""
-    give_up = monotonic() + files.BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute(statement)
-        except sqlite3.OperationalError as exc:
-            if not files.is_busy(exc) or monotonic() > give_up:
-                raise
-        else:
-            return
 
 
 def in_memory(source: sqlite3.Connection, path: str) -> sqlite3.Connection | None:

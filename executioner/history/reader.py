@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
 from executioner.folders import default_history
 from executioner.history import files
-from executioner.history.liveness import Liveness, UnfinishedRun, settled, unfinished_runs
+from executioner.history.liveness import UnfinishedRun, settled, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
 from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
 from executioner.history.usual import durations_s, usual_s
@@ -188,7 +188,7 @@ class History:
         def work(connection: sqlite3.Connection) -> list[UnfinishedRun]:
             return unfinished_runs(connection, self._lock_path, config_path)
 
-        return [run for run in self._read(work) if run.liveness is not Liveness.DEAD]
+        return [run for run in self._read(work) if run.lives]
 
     def renewed(self) -> "History":
         """The history as it is now: where an older one was copied for reading, a new copy."""

@@ -12,7 +12,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from time import monotonic
 from typing import NamedTuple
 
 from executioner.errors import HistoryError
@@ -149,17 +148,9 @@ class HistoryWriter:
         Raises:
             HistoryError: it took too long, or the database cannot be written.
         """
-        give_up = monotonic() + files.BUSY_TIMEOUT_S
         with _explained(self.path):
-            self._execute("PRAGMA busy_timeout = 100")  # short: between two tries Ctrl-C is heard
-            while True:
-                try:
-                    self._execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError as exc:
-                    if not files.is_busy(exc) or monotonic() > give_up:
-                        raise
-                else:
-                    return
+            self._execute("PRAGMA busy_timeout = 100")
+            files.patiently(self._execute, "BEGIN IMMEDIATE")
 
     def create_run(self, run: NewRun, jobs: Iterable[NewJob], open_log: Callable[[int], str]) -> int:
         """Record a run with all its jobs as PENDING, durably, and end what ``begin`` began.

@@ -10,6 +10,7 @@ from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.runs import status_words
+from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED
 from executioner.render.text import (
     Palette,
     clock_time,
@@ -26,8 +27,6 @@ from executioner.times import from_utc_text
 #: At most so many failed jobs have the end of their log shown, and so many lines of it.
 MOST_PREVIEWS = 3
 PREVIEW_LINES = 10
-_MOST_NAMED = 10
-_NAMED_OF_MANY = 5
 _WIDEST_ID = 40
 _HINT_WIDTH = 76
 _CLOSE_TO_LIMIT = 0.7
@@ -232,7 +231,7 @@ def _further_logs(view: RunView, invocation: Invocation) -> Iterator[str]:
     run_id = str(view.details.run.run_id)
     yield ""
     yield f"To see the {'log' if len(others) == 1 else 'logs'} of {count(len(others), _kind(others))}:"
-    named = others if len(others) <= _MOST_NAMED else others[:_NAMED_OF_MANY]
+    named = others if len(others) <= MOST_LISTED else others[:LISTED_OF_MANY]
     for job in named:
         yield f"  {invocation.look('--show-log', run_id, job.id)}"
     if len(others) > len(named):
