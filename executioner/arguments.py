@@ -11,6 +11,7 @@ from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.model import NextStep
 
 USAGE = "-c FILE [options]"
+RESUME_USAGE = "--resume-from RUN_ID [options] | --mark-success RUN_ID JOB ..."
 LOOK_USAGE = "--list-runs | --show-run RUN_ID | --show-log RUN_ID [JOB]"
 _EPILOG = """\
 examples:
@@ -22,10 +23,13 @@ examples:
   {program} --list-runs --status failed        what went wrong lately?
   {program} --show-run last                    how did the newest run go, and what now?
   {program} --show-log last load --follow      what is the job load printing?
+  {program} --resume-from last --dry-run       what would resuming the newest run do?
+  {program} --resume-from last                 run what is missing of it
 
 exit codes:
   0 all jobs succeeded   1 a job failed   2 wrong usage or config, nothing was run
-  3 the history cannot be used, or an internal error   129/130/143 ended by HUP/INT/TERM
+  3 the history cannot be used, the run may not start now, or an internal error
+  129/130/143 ended by HUP/INT/TERM
 """
 
 
@@ -38,12 +42,17 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing and exiting."""
         what = message[:1].upper() + message[1:]
-        what = re.sub(r"(--show-\w+): expected (at least )?one argument", r'\1: expected a run id or "last"', what)
+        what = re.sub(
+            r"(--show-\w+|--resume-from|--mark-success): expected (at least )?one argument",
+            r'\1: expected a run id or "last"',
+            what,
+        )
         raise UsageError(what, "command line", steps=[SEE_OPTIONS])
 
     def format_help(self) -> str:
         """The help; argparse cannot say that one word may be left out, but no more may follow."""
-        return super().format_help().replace("[JOB ...]", "[JOB]")
+        text = super().format_help()
+        return text.replace("--show-log RUN_ID [JOB ...]", "--show-log RUN_ID [JOB]")
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
@@ -51,7 +60,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     program = program.replace("%", "%%")
     parser = _Parser(
         prog=program,
-        usage=f"{program} {USAGE}\n       {program} {LOOK_USAGE}",
+        usage=f"{program} {USAGE}\n       {program} {RESUME_USAGE}\n       {program} {LOOK_USAGE}",
         description="Run a JSON file of shell jobs with dependencies; remember every run.",
         epilog=_EPILOG.replace("{program}", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -59,6 +68,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
         add_help=False,
     )
     _add_run_options(parser)
+    _add_resume_options(parser)
     _add_history_options(parser)
     _add_other_options(parser)
     return parser
@@ -82,6 +92,38 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "-j", "--workers", metavar="N", type=_number(1, 100_000), help="run up to N jobs side by side"
     )
     run.add_argument("--sequential", action="store_true", help="run one job at a time")
+
+
+def _add_resume_options(parser: argparse.ArgumentParser) -> None:
+    resume = parser.add_argument_group("resume")
+    resume.add_argument(
+        "--resume-from",
+        metavar="RUN_ID",
+        type=_run_id,
+        help="run what is missing of a run, by its id or: last; -c may be left out",
+    )
+    resume.add_argument(
+        "--resume-failed-only", action="store_true", help="run only the jobs that failed or were interrupted"
+    )
+    resume.add_argument(
+        "--from-job", metavar="JOB", help="run JOB and all that depends on it; what is before it counts as done"
+    )
+    resume.add_argument(
+        "--if-changed",
+        choices=("stop", "keep", "rerun"),
+        default="stop",
+        help="of successful jobs that have changed since: stop (default), keep the result, or rerun",
+    )
+    resume.add_argument("--kill-leftovers", action="store_true", help="first end jobs that outlived their runner")
+    resume.add_argument("--ignore-leftovers", action="store_true", help="leave such jobs running")
+    resume.add_argument("--yes", action="store_true", help="do what would be refused without it, or asked")
+    resume.add_argument(
+        "--mark-success",
+        metavar=("RUN_ID", "JOB"),
+        nargs="+",
+        help="let jobs of a run count as successful when it is resumed",
+    )
+    resume.add_argument("--reason", metavar="TEXT", help="why they are marked")
 
 
 def _add_other_options(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +214,15 @@ class Arguments(argparse.Namespace):
     parallel: bool
     workers: int | None
     sequential: bool
+    resume_from: str | None
+    resume_failed_only: bool
+    from_job: str | None
+    if_changed: str
+    kill_leftovers: bool
+    ignore_leftovers: bool
+    yes: bool
+    mark_success: list[str] | None
+    reason: str | None
     list_runs: bool
     last: int | None
     status: list[str]
@@ -225,6 +276,7 @@ _NEVER_EMPTY = {
     "user": "a name",
     "since": "a time",
     "until": "a time",
+    "from_job": "a job",
 }
 _FAILURES_OF_JOBS = ("TIMEOUT", "ERROR")
 #: What the program can be asked to do beside running a config, and which options each of it takes.
@@ -232,6 +284,7 @@ _MODES = {
     "list_runs": {"config", "last", "status", "app", "since", "until", "user", "partly_completed", "resumable"},
     "show_run": {"config", "status"},
     "show_log": {"config", "follow", "tail"},
+    "mark_success": {"config", "dry_run", "reason", "yes"},
     "validate": {"config"},
     "simple_config": set[str](),
     "sample_config": set[str](),
@@ -239,6 +292,8 @@ _MODES = {
 }
 _RUN_OPTIONS = {
     *("config", "dry_run", "skip", "env", "continue_on_error", "parallel", "workers", "sequential"),
+    *("resume_from", "resume_failed_only", "from_job", "if_changed"),
+    *("kill_leftovers", "ignore_leftovers", "yes"),
 }
 _GENERAL_OPTIONS = {"db", "format", "color", "quiet", "verbose", "debug", "version", "help"}
 
@@ -265,6 +320,15 @@ def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv:
         parser.error("--format csv goes with --list-runs or --show-run")
     if arguments.format == "json" and modes == ["show_log"]:
         parser.error("--format json does not go with --show-log")
+    if not modes:
+        _check_resume(parser, arguments)
+    if arguments.mark_success is not None:
+        if len(arguments.mark_success) < 2:
+            parser.error("--mark-success: expected a run id and at least one job")
+        try:
+            arguments.mark_success[0] = _run_id(arguments.mark_success[0])
+        except argparse.ArgumentTypeError as exc:
+            parser.error(f"argument --mark-success: {exc}")
     if arguments.show_log is not None:
         if len(arguments.show_log) > 2:
             parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
@@ -272,6 +336,18 @@ def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv:
             arguments.show_log[0] = _run_id(arguments.show_log[0])
         except argparse.ArgumentTypeError as exc:
             parser.error(f"argument --show-log: {exc}")
+
+
+def _check_resume(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
+    """What only goes with a resume, and what contradicts itself."""
+    if arguments.resume_from is None:
+        for name in ("resume_failed_only", "if_changed"):
+            if getattr(arguments, name) != parser.get_default(name):
+                parser.error(f"{_flag(name)} goes with --resume-from")
+    if arguments.resume_failed_only and arguments.from_job is not None:
+        parser.error("--resume-failed-only does not go with --from-job")
+    if arguments.kill_leftovers and arguments.ignore_leftovers:
+        parser.error("--kill-leftovers does not go with --ignore-leftovers")
 
 
 def _flag(name: str) -> str:
@@ -330,6 +406,7 @@ def options(arguments: Arguments) -> Options:
         db=arguments.db,
         dry_run=arguments.dry_run,
         skip=tuple(dict.fromkeys(name for name in skip if name)),
+        skip_given=bool(arguments.skip),
         env=dict(map(_variable, arguments.env)),
         continue_on_error=arguments.continue_on_error,
         parallel=arguments.parallel,
@@ -339,6 +416,13 @@ def options(arguments: Arguments) -> Options:
         csv=arguments.format == "csv",
         quiet=arguments.quiet,
         verbose=arguments.verbose,
+        resume_from=arguments.resume_from,
+        failed_only=arguments.resume_failed_only,
+        from_job=arguments.from_job,
+        if_changed=arguments.if_changed,
+        kill_leftovers=arguments.kill_leftovers,
+        ignore_leftovers=arguments.ignore_leftovers,
+        yes=arguments.yes,
     )
 
 

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from executioner import __version__
-from executioner.arguments import LOOK_USAGE, USAGE, Arguments, build_parser, options, parse, statuses
+from executioner.arguments import (
+    LOOK_USAGE,
+    RESUME_USAGE,
+    USAGE,
+    Arguments,
+    build_parser,
+    options,
+    parse,
+    statuses,
+)
 from executioner.commands.context import Context, current_folder, program_words
 from executioner.errors import SEE_OPTIONS, ExecutionerError, HistoryError, UsageError
 from executioner.model import JobStatus, NextStep, RunStatus
@@ -36,6 +45,15 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Co
         out.write(json.dumps(json_schema(), indent=2) + "\n")
     elif _looks_back(arguments):
         return _look_back(arguments, context)
+    elif arguments.mark_success is not None:
+        from executioner.commands.mark import mark_success
+
+        wanted, *jobs = arguments.mark_success
+        return mark_success(context, wanted, jobs, arguments.reason)
+    elif arguments.resume_from is not None:
+        from executioner.commands.resume import resume
+
+        return resume(context)
     elif arguments.config is None:
         raise UsageError(
             "No config given",
@@ -120,7 +138,9 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
 
 def _short_help(terminal: Terminal, typed: Invocation) -> int:
     program = Invocation(typed.program).plain(())
-    terminal.err.write(f"Usage: {program} {USAGE}\n       {program} {LOOK_USAGE}\n\n")
+    terminal.err.write(
+        f"Usage: {program} {USAGE}\n       {program} {RESUME_USAGE}\n       {program} {LOOK_USAGE}\n\n"
+    )
     terminal.err.write("Runs a JSON file of shell jobs with dependencies, and remembers every run.\n")
     terminal.err.write(f"To see all options:\n  {typed.plain(['--help'])}\n")
     return 2

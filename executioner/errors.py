@@ -9,8 +9,8 @@ from executioner.model import NextStep
 class ExecutionerError(Exception):
     """Something a user must read: what, where, details, and what to type next.
 
-    Shown by the command line as ``Error: WHAT (WHERE)``, the details indented, then
-    ``assurance`` and the next steps.
+    Shown by the command line as ``Error: WHAT (WHERE)``, the details indented, ``remark``, then
+    ``assurance`` and the next steps, and ``ending`` last.
     """
 
     exit_code = 2
@@ -24,6 +24,8 @@ class ExecutionerError(Exception):
         steps: Sequence[NextStep] = (),
         assurance: str = "",
         body: Sequence[str] = (),
+        remark: str = "",
+        ending: str = "",
     ) -> None:
         """``body`` are lines that are shown as they are, after an empty one."""
         super().__init__(what)
@@ -33,6 +35,8 @@ class ExecutionerError(Exception):
         self.steps = tuple(steps)
         self.assurance = assurance
         self.body = tuple(body)
+        self.remark = remark
+        self.ending = ending
 
 
 class UsageError(ExecutionerError):
@@ -86,6 +90,6 @@ class NoHistoryError(HistoryError):
 
 
 class RunRefusedError(ExecutionerError):
-    """The run may not start now, for example because too many are active."""
+    """The run may not start now: too many are active, it is being resumed, processes of it are left."""
 
     exit_code = 3

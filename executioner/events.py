@@ -57,6 +57,14 @@ class JobsSkipped(NamedTuple):
     reason: str
 
 
+class JobsReused(NamedTuple):
+    """Jobs that count as done because they succeeded, or were marked, in the run that is resumed."""
+
+    at: float
+    jobs: Sequence[Job]
+    run_id: int
+
+
 class JobStillRunning(NamedTuple):
     """A sign of life of a job that takes long."""
 
@@ -85,5 +93,12 @@ class Warned(NamedTuple):
 
 
 Event: TypeAlias = (
-    AttemptStarting | AttemptFailed | JobEnded | JobsSkipped | JobStillRunning | RunInterrupted | Warned
+    AttemptStarting
+    | AttemptFailed
+    | JobEnded
+    | JobsSkipped
+    | JobsReused
+    | JobStillRunning
+    | RunInterrupted
+    | Warned
 )

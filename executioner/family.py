@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 #: Starts are stated in clock ticks, rounded down: that far one may lie before our clock's.
 _TICK_S = 0.01
 _SET_CHILD_SUBREAPER = 36
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Process(NamedTuple):
@@ -83,7 +83,7 @@ class Solitude(NamedTuple):
     @classmethod
     def begin(cls) -> "Solitude":
         """Now. The job is not started yet."""
-        return cls(time.clock_gettime(_BOOT_CLOCK), _children())
+        return cls(time.clock_gettime(BOOT_CLOCK), _children())
 
     def covers(self, process: Process, starts: dict[int, float]) -> bool:
         """Whether a process without a mark was left to us in that time.

@@ -4,7 +4,7 @@ Jobs are known by their position in the config. Nothing here recurses, so a chai
 100,000 jobs is fine; all functions are linear in jobs and dependencies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from executioner.model import Job
@@ -33,6 +33,21 @@ def dependents(dependencies: Sequence[Sequence[int]]) -> list[list[int]]:
     for at, needed in enumerate(dependencies):
         for other in needed:
             found[other].append(at)
+    return found
+
+
+def reach(links: Sequence[Sequence[int]], starts: Iterable[int]) -> set[int]:
+    """The starts and all that can be reached from them.
+
+    Over ``dependents`` that is what comes after them, over ``dependencies`` what comes before.
+    """
+    found = set(starts)
+    queue = list(found)
+    while queue:
+        for other in links[queue.pop()]:
+            if other not in found:
+                found.add(other)
+                queue.append(other)
     return found
 
 

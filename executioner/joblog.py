@@ -30,6 +30,11 @@ def stem(application: str) -> str:
     return f"executioner.{file_word(application)}"
 
 
+def spool_path(folder: str, application: str, run_id: int) -> str:
+    """Where the results of a run are kept that the history could not take."""
+    return f"{folder}/{stem(application)}.run-{run_id}.spool.json"
+
+
 def create(folder: str, name: str) -> tuple[int, str]:
     """Create ``NAME.log`` in a folder, 0600; returns the descriptor and the path.
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from executioner import joblog
-from executioner.events import AttemptFailed, Event, JobEnded, JobsSkipped, RunInterrupted, Warned
+from executioner.events import AttemptFailed, Event, JobEnded, JobsReused, JobsSkipped, RunInterrupted, Warned
 from executioner.model import FAILURES, JobStatus
 from executioner.render.error import warning_text
 from executioner.render.progress import event_line, interrupted_line, output_lines
@@ -43,6 +43,9 @@ class Tally:
                     JobOutcome(self._positions[job.id], job.id, job.description, JobStatus.SKIPPED, reason, None)
                     for job in jobs
                 )
+            case JobsReused(_, jobs):
+                self.ended += len(jobs)
+                self.completed += len(jobs)
             case _:
                 pass
 

@@ -136,7 +136,8 @@ class Attempt(NamedTuple):
 
 
 class NextStep(NamedTuple):
-    """A command to type next: why, and the program's arguments."""
+    """A command to type next: why, and the program's arguments, or the whole line."""
 
     why: str
-    args: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    line: str | None = None

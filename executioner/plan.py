@@ -13,27 +13,54 @@ from executioner import graph
 from executioner.estimate import weights
 from executioner.graph import Graph
 from executioner.model import Job, Workflow
+from executioner.verdict import BY_FROM_JOB, BY_SKIP, COUNT_AS_DONE, NOT_AFTER
 
 
 class Action(StrEnum):
     """What a plan does with a job."""
 
     EXECUTE = "execute"
-    SKIP = "skip"  # on request; counts as satisfied for its dependents
+    RETRY = "retry"  # it failed in the run that is resumed
+    REUSE = "reuse"  # its success in the run that is resumed is taken over
+    SKIP = "skip"  # on request; counts as done for what depends on it
+    LEAVE_OUT = "leave_out"  # on request; it is still to be run
+
+
+#: What is started.
+RUNS = frozenset({Action.EXECUTE, Action.RETRY})
+#: What counts as done for dependents.
+DONE = frozenset({Action.REUSE, Action.SKIP})
 
 
 class Plan(NamedTuple):
-    """One action a job, by position in the config."""
+    """One action a job, by position in the config.
+
+    ``reasons``: by position why a job is skipped or left out, as the history keeps it.
+    ``parent_run_id``: the run that is resumed, from which results are taken over.
+    """
 
     workflow: Workflow
     graph: Graph
     actions: Sequence[Action]
     workers: int
     continue_on_error: bool
+    reasons: Mapping[int, str] = {}
+    parent_run_id: int | None = None
 
-    def jobs(self, action: Action) -> list[Job]:
-        """The jobs with an action, in config order."""
-        return [job for job, one in zip(self.workflow.jobs, self.actions, strict=True) if one is action]
+    def positions(self, *actions: Action) -> list[int]:
+        """Where the jobs with some actions stand, in config order."""
+        return [position for position, one in enumerate(self.actions) if one in actions]
+
+    def jobs(self, *actions: Action) -> list[Job]:
+        """The jobs with some actions, in config order."""
+        return [self.workflow.jobs[position] for position in self.positions(*actions)]
+
+    def passed_over(self) -> dict[str, list[int]]:
+        """The positions of the jobs that are skipped or left out, by the reason."""
+        groups: dict[str, list[int]] = {}
+        for position in sorted(self.reasons):
+            groups.setdefault(self.reasons[position], []).append(position)
+        return groups
 
 
 class Preferences(NamedTuple):
@@ -44,20 +71,38 @@ class Preferences(NamedTuple):
     parallel: bool = False
     sequential: bool = False
     continue_on_error: bool = False
+    from_job: str | None = None
 
 
 def make_plan(workflow: Workflow, preferences: Preferences, cpu_count: int) -> Plan:
-    """Decide what a fresh run of a workflow does. Unknown names in ``skip`` are not looked for."""
+    """Decide what a fresh run of a workflow does. Names in ``skip`` that no job has are not looked for."""
+    links = graph.build(workflow.jobs)
+    reasons = {at: BY_SKIP for at, job in enumerate(workflow.jobs) if job.id in preferences.skip}
+    if preferences.from_job is not None:
+        after = graph.reach(links.dependents, [links.index[preferences.from_job]])
+        before = graph.reach(links.dependencies, after)
+        for position in range(len(workflow.jobs)):
+            if position not in after:
+                reasons.setdefault(position, BY_FROM_JOB if position in before else NOT_AFTER)
     return Plan(
         workflow,
-        graph.build(workflow.jobs),
-        [Action.SKIP if job.id in preferences.skip else Action.EXECUTE for job in workflow.jobs],
-        _workers(workflow, preferences, cpu_count),
+        links,
+        [action_for(reasons.get(at)) for at in range(len(workflow.jobs))],
+        workers(workflow, preferences, cpu_count),
         preferences.continue_on_error or workflow.continue_on_error,
+        reasons,
     )
 
 
-def _workers(workflow: Workflow, preferences: Preferences, cpu_count: int) -> int:
+def action_for(reason: str | None) -> Action:
+    """The action for a job that is passed over for a reason; without a reason it is executed."""
+    if reason is None:
+        return Action.EXECUTE
+    return Action.SKIP if reason in COUNT_AS_DONE else Action.LEAVE_OUT
+
+
+def workers(workflow: Workflow, preferences: Preferences, cpu_count: int) -> int:
+    """How many jobs run side by side: by the command line, else by the config."""
     if preferences.sequential:
         return 1
     if preferences.workers is not None:
@@ -79,14 +124,14 @@ class Agenda:
         links = plan.graph
         self._dependents = links.dependents
         self._missing = [len(names) for names in links.dependencies]
-        self._open = [action is Action.EXECUTE for action in plan.actions]  # neither taken nor dropped
+        self._open = [action in RUNS for action in plan.actions]  # neither taken nor dropped
         if plan.workers == 1:
             self._priority: Sequence[float] | None = None
         else:
             expected = weights(links.ids, durations_s or {})
             self._priority = [-path for path in graph.remaining_path(links, expected)]
         for position, action in enumerate(plan.actions):
-            if action is Action.SKIP:
+            if action in DONE:
                 for dependent in self._dependents[position]:
                     self._missing[dependent] -= 1
         self._ready = [

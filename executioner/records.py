@@ -69,6 +69,25 @@ class Job(NamedTuple):
     max_retries: int | None
 
 
+class PastJob(NamedTuple):
+    """What a resume needs to know of a job of the run that is resumed."""
+
+    id: str
+    status: str
+    reason: str | None = None
+    command: str | None = None
+    definition: str | None = None  # canonical JSON; None where a run was taken over
+    source_run_id: int | None = None
+    marked_by: str | None = None
+    marked_at: str | None = None
+    mark_reason: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its result can be reused: it succeeded, or a person said that it may count so."""
+        return self.status == "SUCCESS" or self.marked_by is not None
+
+
 class RunDetails(NamedTuple):
     """A run and its jobs in config order."""
 

@@ -33,6 +33,7 @@ from executioner.events import (
     AttemptStarting,
     Event,
     JobEnded,
+    JobsReused,
     JobsSkipped,
     JobStillRunning,
     RunInterrupted,
@@ -43,7 +44,6 @@ from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
 from executioner.render.text import duration, limit, storable
 from executioner.signals import SignalQueue
-from executioner.verdict import ON_REQUEST
 
 _SIGN_OF_LIFE_S = 300.0
 _BUSY_HISTORY_S = 30.0
@@ -121,7 +121,7 @@ class Scheduler:
 
     def run(self) -> Outcome:
         """Execute the plan to its end, or to the end that a signal or a fault brings."""
-        self._skip([at for at, action in enumerate(self._plan.actions) if action is Action.SKIP], ON_REQUEST)
+        self._pass_over()
         adopt_orphans()
         early = self._signals.wait_for_end(0)
         if early is not None:
@@ -141,6 +141,15 @@ class Scheduler:
             if not (self._running or self._starting or self._waiting or self._agenda or self._events):
                 return Outcome(self._signal, self._cause, self._history_error)
             self._wait()
+
+    def _pass_over(self) -> None:
+        """Tell of the jobs that the plan does not run: they are reused, skipped or left out."""
+        plan = self._plan
+        reused = plan.jobs(Action.REUSE)
+        if reused and plan.parent_run_id is not None:
+            self._tell(JobsReused(time(), reused, plan.parent_run_id))
+        for reason, positions in plan.passed_over().items():
+            self._skip(positions, reason)
 
     def kill_all(self) -> None:
         """End every process at once, without recording anything: for a fault of our own."""

@@ -211,6 +211,17 @@ class Terminal:
             return False
         return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
 
+    def ask(self, question: str) -> str | None:
+        """What somebody at the terminal answers, empty at the end of input; None where nobody can be asked."""
+        if not (self.err.is_terminal and os.isatty(0)):
+            return None
+        self.err.write(question)
+        self.err.drain()
+        answer = bytearray()
+        while not answer.endswith(b"\n") and (data := os.read(0, 1024)):
+            answer += data
+        return answer.decode(errors="replace")
+
     def width(self) -> int | None:
         """The columns of the terminal that stdout is; None where it is none."""
         if not self.out.is_terminal:

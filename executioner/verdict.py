@@ -12,7 +12,16 @@ from executioner.model import FAILURES, JobStatus, RunStatus
 #: As many names as one line can hold before the rest is counted.
 MOST_NAMES = 5
 _SIGNAL_EXITS = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGQUIT: 131, signal.SIGTERM: 143}
-ON_REQUEST = "--skip"
+#: Why jobs are SKIPPED because somebody asked for it, as the history keeps it.
+BY_SKIP = "--skip"
+BY_FROM_JOB = "--from-job"  # before the job that is started with
+BY_FAILED_ONLY = "--resume-failed-only"
+NOT_AFTER = "left out by --from-job"  # neither before nor after it
+#: What depends on such jobs may run; a resume takes that over.
+COUNT_AS_DONE = frozenset({BY_SKIP, BY_FROM_JOB})
+#: Such jobs are still to be run.
+LEFT_OUT = frozenset({BY_FAILED_ONLY, NOT_AFTER})
+ON_REQUEST = COUNT_AS_DONE | LEFT_OUT
 
 
 class JobOutcome(NamedTuple):
@@ -33,7 +42,7 @@ def run_status(outcomes: Sequence[JobOutcome], *, stopped: bool) -> RunStatus:
     if that left nothing undone, the jobs alone decide.
     """
     unfinished = any(
-        one.status is JobStatus.INTERRUPTED or (one.status is JobStatus.SKIPPED and one.reason != ON_REQUEST)
+        one.status is JobStatus.INTERRUPTED or (one.status is JobStatus.SKIPPED and one.reason not in ON_REQUEST)
         for one in outcomes
     )
     if stopped and unfinished:

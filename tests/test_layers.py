@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 RECORDS = ("model", "events", "errors", "records")
 PURE = (
     "config.",
-    *("graph", "plan", "retry", "environ", "estimate", "verdict", "definition", "render.", "times", "when"),
+    *("graph", "plan", "retry", "environ", "estimate", "verdict", "definition", "resume", "render.", "times", "when"),
 )
 EFFECTS = (
-    *("process", "family", "signals", "joblog", "checks", "terminal"),
+    *("process", "family", "leftovers", "signals", "joblog", "checks", "terminal"),
     "history.",
 )
 ENGINE = ("ending", "attempt", "scheduler")
@@ -60,7 +60,7 @@ PURE_TIME = {"strftime", "strptime", "localtime", "gmtime"}
 FORBIDDEN_CALLS = {"open", "print", "input", "exit", "quit", "exec", "eval", "compile", "__import__"}
 
 # The effects that may know of each other: a check is a forked process.
-EFFECTS_THAT_KNOW = {("checks", "process"), ("checks", "family")}
+EFFECTS_THAT_KNOW = {("checks", "process"), ("checks", "family"), ("leftovers", "family")}
 
 
 class Import(NamedTuple):

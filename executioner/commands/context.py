@@ -1,6 +1,7 @@
 """What every command needs to know of its caller: folder, environment, streams, program."""
 
 import os
+import pwd
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ class Options(NamedTuple):
     db: str | None = None
     dry_run: bool = False
     skip: tuple[str, ...] = ()
+    skip_given: bool = False  # also as nothing, so that a resume takes none over
     env: Mapping[str, str] = {}
     continue_on_error: bool = False
     parallel: bool = False
@@ -27,6 +29,13 @@ class Options(NamedTuple):
     csv: bool = False
     quiet: bool = False
     verbose: bool = False
+    resume_from: str | None = None
+    failed_only: bool = False
+    from_job: str | None = None
+    if_changed: str = "stop"
+    kill_leftovers: bool = False
+    ignore_leftovers: bool = False
+    yes: bool = False
 
 
 class Context(NamedTuple):
@@ -87,6 +96,14 @@ def program_words(orig_argv: Sequence[str], arguments: int, search_path: str) ->
     return [script if "/" in script else f"./{script}"] if first in interpreters else words
 
 
+def user_name() -> str:
+    """Who runs the program."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return os.environ.get("USER") or str(os.getuid())
+
+
 def history_path(context: Context, configured: str | None) -> str:
     """The history in use: ``--db``, ``$EXECUTIONER_DB``, the config's, or the state folder's."""
     chosen = context.options.db or os.environ.get("EXECUTIONER_DB") or configured or default_history()
@@ -106,6 +123,21 @@ def invocation(context: Context, config: str | None, history: str) -> Invocation
     )
 
 
+def run_words(options: Options) -> list[str]:
+    """The flags of a run, beside those that ``Invocation.flags`` holds: the same command with other options."""
+    words = [] if options.resume_from is None else ["--resume-from", options.resume_from]
+    if options.failed_only:
+        words.append("--resume-failed-only")
+    if options.from_job is not None:
+        words += ["--from-job", options.from_job]
+    if options.skip_given:
+        words += [word for name in options.skip or ("",) for word in ("--skip", name)]
+    if options.if_changed != "stop":
+        words += ["--if-changed", options.if_changed]
+    flags = ("kill_leftovers", "ignore_leftovers", "yes")
+    return words + [f"--{name.replace('_', '-')}" for name in flags if getattr(options, name)]
+
+
 def stored_options(options: Options) -> dict[str, object]:
     """The flags used, as the history keeps them; of secret-named variables only the names."""
     from executioner.environ import looks_secret
@@ -119,6 +151,9 @@ def stored_options(options: Options) -> dict[str, object]:
         "parallel": options.parallel,
         "sequential": options.sequential,
         "continue_on_error": options.continue_on_error,
+        "resume_failed_only": options.failed_only,
+        "from_job": options.from_job,
+        "if_changed": None if options.if_changed == "stop" else options.if_changed,
     }
     return {name: value for name, value in flags.items() if value}
 

@@ -11,7 +11,8 @@ from executioner.history.changes import RunEnd
 from executioner.history.files import BUSY_TIMEOUT_S
 from executioner.history.store import HistoryWriter
 from executioner.listeners import RunLog, Tally
-from executioner.model import FAILURES, JobStatus, RunStatus, Workflow
+from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.plan import Action, Plan
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
 from executioner.render.summary import RunReport, summary_text
@@ -29,7 +30,7 @@ class Finish:
     def __init__(
         self,
         context: Context,
-        workflow: Workflow,
+        plan: Plan,
         writer: HistoryWriter,
         typed: Invocation,
         signals: SignalQueue,
@@ -39,7 +40,8 @@ class Finish:
         self._options = context.options
         self._terminal = context.terminal
         self._cwd = context.cwd
-        self._workflow = workflow
+        self._plan = plan
+        self._workflow = plan.workflow
         self._writer = writer
         self._typed = typed
         self._signals = signals
@@ -97,7 +99,7 @@ class Finish:
     def _spool(self, end: RunEnd, error: HistoryError) -> HistoryError:
         """Put what could not be written beside the logs; the error that tells so."""
         workflow, run_id = self._workflow, self._writer.run_id
-        path = f"{workflow.log_dir}/{joblog.stem(workflow.name)}.run-{run_id}.spool.json"
+        path = joblog.spool_path(workflow.log_dir, workflow.name, run_id)
         try:
             make_folder(workflow.log_dir)
             self._writer.spool(path, error.what, end)
@@ -127,6 +129,8 @@ class Finish:
                 len(self._workflow.jobs),
                 tally.completed,
                 tally.outcomes,
+                self._plan.parent_run_id,
+                len(self._plan.positions(Action.REUSE)),
             )
             self._print_summary(report, "" if good else self._complaint(report, error))
         if options.json and error is None:

@@ -21,20 +21,25 @@ def preferences(context: Context, workflow: Workflow) -> Preferences:
     """
     options = context.options
     known = {job.id for job in workflow.jobs}
-    unknown = [name for name in options.skip if name not in known]
-    if unknown:
-        raise UsageError(
-            f"--skip: no job {', '.join(map(json.dumps, unknown))}",
-            str(options.config),
-            details=_near_misses(unknown, known),
-            assurance="Nothing was run.",
-        )
+    first = () if options.from_job is None else (options.from_job,)
+    for flag, names in (("--skip", options.skip), ("--from-job", first)):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UsageError(
+                f"{flag}: no job {', '.join(map(json.dumps, unknown))}",
+                str(options.config),
+                details=_near_misses(unknown, known),
+                assurance="Nothing was run.",
+            )
+    if options.from_job in options.skip:
+        raise UsageError(f"--from-job and --skip both name {options.from_job}", str(options.config))
     return Preferences(
         frozenset(options.skip),
         options.workers,
         options.parallel,
         options.sequential,
         options.continue_on_error,
+        options.from_job,
     )
 
 

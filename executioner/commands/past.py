@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
@@ -17,6 +17,7 @@ from executioner.render.error import warning_text
 from executioner.render.runs import no_runs_text, recent_lines
 from executioner.render.text import shown_path
 
+_T = TypeVar("_T")
 _MOST_RECENT = 5
 
 
@@ -86,15 +87,26 @@ def find_run(context: Context, past: Past, wanted: str) -> RunDetails | None:
     Raises:
         UnknownRunError: there is none, with the recent ones that there are.
     """
+    return find(context, past, wanted, past.history.run)
+
+
+def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T]) -> _T | None:
+    """What ``read`` makes of a run, which is named by its id or is the newest, of ``-c`` where that is given.
+
+    None if nothing was ever run, which is then said.
+
+    Raises:
+        UnknownRunError: there is no such run, with the recent ones that there are.
+    """
     history = past.history
     if wanted != "last":
         try:
-            return history.run(int(wanted))
+            return read(int(wanted))
         except UnknownRunError as exc:
             raise _unknown(context, past, exc.what) from None
     newest = next(history.find(RunFilter(config_paths=past.config_paths), 1), None)
     if newest is not None:
-        return history.run(newest.run_id)
+        return read(newest.run_id)
     if past.config_paths and next(history.find(RunFilter(), 1), None) is not None:
         raise _unknown(context, past, f"No run of {context.options.config} in history.")
     say_no_runs(context, history.path, past.typed)

@@ -1,7 +1,9 @@
 """``--dry-run``: what a run would do."""
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from os.path import dirname
+from typing import TypeAlias
 
 from executioner.commands.context import Context
 from executioner.commands.guards import active_warnings
@@ -10,8 +12,10 @@ from executioner.history.files import Kind, check_writable, identify, problem
 from executioner.history.reader import History
 from executioner.plan import Plan
 from executioner.render.command import Invocation
-from executioner.render.dryrun import plan_lines, plan_object
 from executioner.render.error import note_text, warning_text
+
+#: Past durations a job.
+DurationsByJob: TypeAlias = Mapping[str, list[float]]
 
 _COMING = {
     Kind.OLDER: "The run would first bring the history to this version, after a backup beside it",
@@ -19,38 +23,34 @@ _COMING = {
 }
 
 
-def preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
-    """Show the plan; starts and writes nothing, and refuses what a run would refuse.
+def look_ahead(context: Context, plan: Plan, history: str, typed: Invocation) -> DurationsByJob:
+    """Look whether the plan could be run now, and say what the run would say; returns past durations.
 
     Raises:
         ExecutionerError: a run would end with it before its first job.
     """
     kind = identify(history)
-    durations, warnings = _look(plan, kind, history, typed)
-    out, err = context.terminal.out, context.terminal.err
-    if kind in _COMING:
-        err.write(note_text(_COMING[kind]))
-    for warning in warnings:
-        err.write(warning_text(warning, err.palette))
-    if context.options.json:
-        out.write(json.dumps(plan_object(plan, durations), indent=2) + "\n")
-        return 0
-    verbose = context.options.verbose
-    out.write_lines(plan_lines(plan, durations, typed, out.palette, context.cwd, verbose=verbose))
-    return 0
-
-
-def _look(plan: Plan, kind: Kind, history: str, typed: Invocation) -> tuple[dict[str, list[float]], list[str]]:
-    """What the history says to a plan: past durations, and warnings."""
-    workflow = plan.workflow
+    workflow, err = plan.workflow, context.terminal.err
     if kind is Kind.ABSENT:
         try:
             check_can_hold(dirname(history))
         except OSError as exc:
             raise problem(history, exc) from exc
-        return {}, []
-
+        return {}
     check_writable(history)
     reader = History(history)
     warnings = active_warnings(workflow, reader.active_runs(workflow.config_path), typed)
-    return (reader.durations_s(workflow.name) if plan.workers > 1 else {}), warnings
+    if kind in _COMING:
+        err.write(note_text(_COMING[kind]))
+    for warning in warnings:
+        err.write(warning_text(warning, err.palette))
+    return reader.durations_s(workflow.name) if plan.workers > 1 else {}
+
+
+def show_preview(context: Context, lines: Iterable[str], data: Callable[[], object]) -> None:
+    """Show a plan as a screen, or as JSON where that is wanted."""
+    out = context.terminal.out
+    if context.options.json:
+        out.write(json.dumps(data(), indent=2) + "\n")
+    else:
+        out.write_lines(lines)

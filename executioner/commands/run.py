@@ -1,38 +1,29 @@
 """``-c FILE``: run a workflow, or show with ``--dry-run`` what that would do."""
 
-import contextlib
 import os
-import pwd
-import resource
-from collections.abc import Callable, Mapping, Sequence
-from time import monotonic, time
-from typing import NamedTuple
+from typing import TypeAlias
 
-from executioner import __version__, environ, joblog
-from executioner.attempt import Conditions, Starter
-from executioner.checks import CheckRunner
-from executioner.commands.context import Context, history_path, invocation, stored_options
-from executioner.commands.finish import Finish
-from executioner.commands.guards import active_warnings, check_log_dir, log_dir_error, preferences
+from executioner.commands.context import Context, history_path, invocation, run_words
+from executioner.commands.execute import Environments, Execution
+from executioner.commands.guards import check_log_dir, preferences
+from executioner.commands.leftovers import clear_leftovers, find_leftovers
 from executioner.commands.workflow import load
-from executioner.definition import definer
-from executioner.folders import make_folder
+from executioner.errors import NoHistoryError, UsageError
 from executioner.history.lock import this_process
-from executioner.history.store import HistoryWriter, NewJob, NewRun
-from executioner.listeners import Reporter, RunLog, Tally
-from executioner.model import Job, Workflow
-from executioner.plan import Agenda, Plan, make_plan
-from executioner.process import Launcher
+from executioner.history.query import RunFilter
+from executioner.history.reader import History, config_paths
+from executioner.history.store import HistoryWriter
+from executioner.model import JobStatus, NextStep
+from executioner.plan import Plan, make_plan
+from executioner.records import PastJob
 from executioner.render.command import Invocation
-from executioner.render.error import note_text, warning_text
-from executioner.render.progress import started_line
-from executioner.render.text import local_time, safe
-from executioner.scheduler import Scheduler
-from executioner.signals import signal_queue
-from executioner.terminal import Stream
+from executioner.render.error import note_text
+from executioner.render.text import count
+from executioner.verdict import BY_FROM_JOB, ON_REQUEST
 
-#: Descriptors that are kept free of job logs: for ending jobs, and for the history.
-_SPARE_DESCRIPTORS = 12
+#: Jobs without a success on record, each with the run of its newest result, where there is one.
+Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]
+_MOST_NAMED = 10
 
 
 def run(context: Context) -> int:
@@ -46,238 +37,134 @@ def run(context: Context) -> int:
     history = history_path(context, workflow.history_db)
     typed = invocation(context, context.options.config, history)
     check_log_dir(workflow)
-    environments = _Environments(workflow, context.environment, context.options.env)
+    environments = Environments(workflow, context.environment, context.options.env)
     if context.options.dry_run:
-        from executioner.commands.preview import preview
-
-        return preview(context, plan, history, typed)
+        return _preview(context, plan, history, typed)
     writer = HistoryWriter(history)
-    for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
-        context.terminal.err.write(note_text(note))
     try:
-        return _Run(context, plan, environments, writer, typed).execute()
+        for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
+            context.terminal.err.write(note_text(note))
+        refuse_unproven(context, typed, _unproven(plan, history))
+        clear_leftovers(
+            context,
+            typed,
+            os.uname().nodename,
+            workflow.kill_grace_s,
+            lambda: find_leftovers(
+                writer.crashes(config_paths(workflow.config_path), this_process().boot_id), writer.identity
+            ),
+        )
+        _suggest_resume(context, plan, history, typed)
+        return Execution(context, plan, environments, writer, typed).execute()
     finally:
         writer.close()
 
 
-class _Environments:
-    """The environments of jobs.
+def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
+    """Show what the run would do; starts and writes nothing, and refuses what the run would refuse."""
+    from executioner.commands.preview import look_ahead, show_preview
+    from executioner.render.dryrun import plan_lines, plan_object
+
+    durations = look_ahead(context, plan, history, typed)
+    paths = config_paths(plan.workflow.config_path)
+    unproven = _unproven(plan, history)
+    past = _history(history)
+    if past is not None:
+        clear_leftovers(
+            context,
+            typed,
+            os.uname().nodename,
+            plan.workflow.kill_grace_s,
+            lambda: find_leftovers(past.crashes(paths, this_process().boot_id), past.identity),
+        )
+        _suggest_resume(context, plan, history, typed)
+    palette, verbose = context.terminal.out.palette, context.options.verbose
+    command = typed.run(*run_words(context.options))
+    records = {name: "never run" if one is None else _record(one) for name, one in unproven}
+    lines = plan_lines(plan, durations, command, palette, context.cwd, records, verbose=verbose)
+    show_preview(context, lines, lambda: plan_object(plan, durations, records))
+    refuse_unproven(context, typed, unproven)
+    return 0
+
+
+def _history(path: str) -> History | None:
+    try:
+        return History(path)
+    except NoHistoryError:
+        return None
+
+
+# --- starting in midstream -------------------------------------------------------------------
+
+
+def _unproven(plan: Plan, history: str) -> Unproven:
+    """The jobs that are to count as done because of ``--from-job``, but have no SUCCESS on record.
+
+    What counts is the newest run of the config in which the job was not left out on request.
+    """
+    jobs = plan.workflow.jobs
+    names = [jobs[at].id for at in plan.passed_over().get(BY_FROM_JOB, ())]
+    if not names:
+        return []
+    past = _history(history)
+    workflow = plan.workflow
+    found = (
+        past.latest_results(config_paths(workflow.config_path), workflow.name, names, ON_REQUEST) if past else {}
+    )
+    return [(name, found.get(name)) for name in names if name not in found or not found[name][1].is_done]
+
+
+def _record(result: tuple[int, PastJob]) -> str:
+    run_id, job = result
+    why = f": {job.reason}" if job.reason and job.status != JobStatus.SUCCESS else ""
+    return f"{job.status} in run {run_id}{why}"
+
+
+def refuse_unproven(context: Context, typed: Invocation, unproven: Unproven) -> None:
+    """Refuse to count jobs as done that have no SUCCESS on record, unless that is accepted by ``--yes``.
 
     Raises:
-        UsageError: a variable of all jobs grows beyond what a program can be given.
+        UsageError: it is not.
     """
-
-    def __init__(self, workflow: Workflow, given: Mapping[bytes, bytes], command_line: Mapping[str, str]) -> None:
-        self._application = workflow.env
-        self._command_line = command_line
-        self._inherited = environ.base_environment(given, workflow.inherit_shell_env)
-        self._shared = environ.layered(self._inherited, workflow.env, {}, command_line)
-        outer = given.get(b"EXECUTIONER_TRACE")
-        self._own = {b"EXECUTIONER_TRACE": outer} if outer else {}
-
-    def of_run(self, run_id: int, history: str) -> Callable[[Job], dict[bytes, bytes]]:
-        """A function from a job to its environment."""
-        own = {
-            **self._own,
-            b"EXECUTIONER_RUN_ID": str(run_id).encode(),
-            b"EXECUTIONER_DB": os.fsencode(history),
-        }
-        shared = self._shared | own
-
-        def environment(job: Job) -> dict[bytes, bytes]:
-            if not job.env:
-                return shared.copy()
-            return environ.layered(self._inherited, self._application, job.env, self._command_line) | own
-
-        return environment
-
-
-class _Log(NamedTuple):
-    fd: int
-    path: str
+    options = context.options
+    if not unproven or options.yes:
+        return
+    width = max(len(name) for name, _ in unproven[:_MOST_NAMED])
+    details = [
+        f"{name:{width}}  {'never run' if result is None else _record(result)}"
+        for name, result in unproven[:_MOST_NAMED]
+    ]
+    if len(unproven) > _MOST_NAMED:
+        details.append(f"... and {len(unproven) - _MOST_NAMED} more")
+    them = "them" if len(unproven) > 1 else "it"
+    have = "have" if len(unproven) > 1 else "has"
+    raise UsageError(
+        f"{count(len(unproven), 'job')} before {options.from_job} {have} no SUCCESS on record",
+        str(options.config),
+        details=details,
+        assurance="Nothing was run.",
+        steps=[
+            NextStep(
+                f"To count {them} as done and start with {options.from_job}:",
+                line=typed.run(*run_words(options._replace(yes=True))),
+            )
+        ],
+        ending="" if options.dry_run else "Add --dry-run to preview it.",
+    )
 
 
-class _Run:
-    """One run from its row in the history to its end."""
-
-    def __init__(
-        self,
-        context: Context,
-        plan: Plan,
-        environments: _Environments,
-        writer: HistoryWriter,
-        typed: Invocation,
-    ) -> None:
-        self._context = context
-        self._terminal = context.terminal
-        self._plan = plan
-        self._workflow = plan.workflow
-        self._environments = environments
-        self._writer = writer
-        self._typed = typed
-        self._process = this_process()
-        self._started_at = time()
-        self._started_mono = monotonic()
-        self._log = _Log(-1, "")
-
-    def execute(self) -> int:
-        """Create the run, execute its plan, record its end and show the summary."""
-        workflow, options = self._workflow, self._context.options
-        agenda = Agenda(self._plan, self._durations_s())
-        identity = self._writer.identity()
-        self._writer.begin()  # may have to wait; Ctrl-C still just ends us
-        signals = signal_queue()
-        warnings, run_id = self._create(identity)
-        log = RunLog(self._log.fd)
-        tally = Tally(self._plan.graph.index)
-        reporter = Reporter(
-            tally, len(workflow.jobs), log, self._progress_stream(), self._terminal.err, verbose=options.verbose
-        )
-        warnings += self._limit_workers()
-        self._announce(run_id, log, warnings)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        scheduler = Scheduler(
-            self._plan,
-            agenda,
-            Starter(self._conditions(run_id, identity), Launcher(null), CheckRunner(workflow.plugins)),
-            workflow.kill_grace_s,
-            self._writer,
-            reporter.hear,
-            signals,
-            _chance,
-        )
-        try:
-            outcome = scheduler.run()
-        except BaseException:
-            scheduler.kill_all()
-            raise
-        finish = Finish(
-            self._context, workflow, self._writer, self._typed, signals, self._started_at, self._started_mono
-        )
-        return finish.conclude(outcome, tally, log)
-
-    def _durations_s(self) -> Mapping[str, Sequence[float]]:
-        if self._plan.workers == 1:
-            return {}
-        return self._writer.durations_s(self._workflow.name)
-
-    # --- the beginning --------------------------------------------------------------------
-
-    def _create(self, identity: Mapping[str, bytes]) -> tuple[list[str], int]:
-        """Record the run; returns what the user should be warned of, and its id."""
-        workflow = self._workflow
-        new = NewRun(
-            config_path=workflow.config_path,
-            config_hash=workflow.config_hash,
-            application_name=workflow.name,
-            working_dir=workflow.working_dir,
-            total_jobs=len(workflow.jobs),
-            started_at=self._started_at,
-            user=_user(),
-            host=os.uname().nodename,
-            process=self._process,
-            options=stored_options(self._context.options),
-            version=__version__,
-        )
-        definition = definer(workflow.env, identity["key"])
-        jobs = (
-            NewJob(job.id, position, job.description, job.command, definition(job), job.retry.max_retries)
-            for position, job in enumerate(workflow.jobs)
-        )
-        try:
-            active = self._writer.active_runs(workflow.config_path)
-            warnings = [*self._writer.remarks, *_unsent(workflow), *active_warnings(workflow, active, self._typed)]
-            return warnings, self._writer.create_run(new, jobs, self._open_log)
-        except BaseException:
-            self._writer.abandon()
-            if self._log.fd >= 0:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._log.path)
-            raise
-
-    def _open_log(self, run_id: int) -> str:
-        """Create the run's main log; a folder that is missing is made."""
-        workflow = self._workflow
-        try:
-            make_folder(workflow.log_dir)
-            name = f"{joblog.stem(workflow.name)}.run-{run_id}"
-            self._log = _Log(*joblog.create(workflow.log_dir, name))
-        except OSError as exc:
-            raise log_dir_error(workflow, f"{exc.strerror}: {exc.filename}") from exc
-        return self._log.path
-
-    def _progress_stream(self) -> Stream | None:
-        options = self._context.options
-        if options.quiet:
-            return None
-        return self._terminal.err if options.json else self._terminal.out
-
-    def _announce(self, run_id: int, log: RunLog, warnings: Sequence[str]) -> None:
-        workflow, err = self._workflow, self._terminal.err
-        line = started_line(run_id, workflow.name, len(workflow.jobs), self._plan.workers)
-        log.write(self._started_at, line)
-        log.write(self._started_at, f"Config: {safe(workflow.config_path)}")
-        log.write(self._started_at, f"History: {safe(self._writer.path)}")
-        stream = self._progress_stream()
-        for note in self._writer.notes:
-            log.write(self._started_at, f"Note: {safe(note)}")
-        for warning in warnings:
-            log.write(self._started_at, f"Warning: {safe(warning)}")
-            if stream is not None:
-                err.write(warning_text(warning, err.palette))
-        if stream is not None:
-            stream.write(f"{local_time(self._started_at)[11:]} {line}\n")
-
-    def _limit_workers(self) -> list[str]:
-        """Plan for no more workers than there are descriptors for logs and checks; what to say of that."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft == resource.RLIM_INFINITY or self._plan.workers * 2 + 64 < soft:
-            return []
-        try:
-            used = len(os.listdir("/proc/self/fd"))
-        except OSError:
-            used = 32
-        each = 2 if any(job.pre_checks or job.post_checks for job in self._workflow.jobs) else 1
-        most = max(1, (soft - used - _SPARE_DESCRIPTORS) // each)
-        wanted = self._plan.workers
-        if most >= wanted:
-            return []
-        self._plan = self._plan._replace(workers=most)
-        return [f"the limit of {soft} open files (ulimit -n) allows {most} at a time, not {wanted}"]
-
-    def _conditions(self, run_id: int, identity: Mapping[str, bytes]) -> Conditions:
-        workflow, process = self._workflow, self._process
-        return Conditions(
-            run_id=run_id,
-            token=f"{identity['id'].decode('ascii')}-{run_id}-{process.pid}-{process.start_ticks or 0}",
-            log_dir=workflow.log_dir,
-            log_stem=joblog.stem(workflow.name),
-            environment=self._environments.of_run(run_id, self._writer.path),
-            words=None if workflow.allow_shell else _words,
-        )
+# --- what a fresh start passes by ------------------------------------------------------------
 
 
-def _unsent(workflow: Workflow) -> list[str]:
-    """What to say of a notification that this version does not send."""
-    if not workflow.notification.addresses:
-        return []
-    return ["email_address is set, but this version sends no mail: let cron mail what --quiet prints"]
-
-
-def _chance() -> float:
-    import random  # needed by retries alone
-
-    return random.random()
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return os.environ.get("USER") or str(os.getuid())
-
-
-def _words(job: Job, environment: Mapping[bytes, bytes]) -> list[bytes]:
-    import shlex
-
-    return environ.interpolate_words(shlex.split(job.command), environment)
+def _suggest_resume(context: Context, plan: Plan, history: str, typed: Invocation) -> None:
+    """On a terminal: say so if the config's newest run can be resumed."""
+    options, err = context.options, context.terminal.err
+    past = _history(history) if err.is_terminal and not options.quiet and options.from_job is None else None
+    if past is None:
+        return
+    paths = config_paths(plan.workflow.config_path)
+    newest = next(past.find(RunFilter(config_paths=paths), 1), None)
+    if newest is not None and newest.resumable:
+        command = typed.run("--resume-from", str(newest.run_id))
+        done = f"{newest.completed_jobs}/{newest.total_jobs}"
+        err.write(f"Note: run {newest.run_id} {newest.status} at {done} and can be resumed: {command}\n")

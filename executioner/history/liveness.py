@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ class UnfinishedRun(NamedTuple):
     host: str | None
     pid: int | None
     started_at: float
+    config_path: str | None = None
 
     @property
     def lives(self) -> bool:
@@ -46,9 +47,9 @@ def unfinished_runs(
     """The runs recorded as RUNNING, of one config or of all, oldest first."""
     found = []
     for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
-        if config_path is None or _same_file(config, config_path):
+        if config_path is None or same_file(config, config_path):
             liveness = _liveness(lock_path, run_id, ProcessIdentity(boot_id, pid, ticks))
-            found.append(UnfinishedRun(run_id, liveness, user, host, pid, _instant(start)))
+            found.append(UnfinishedRun(run_id, liveness, user, host, pid, _instant(start), config))
     return found
 
 
@@ -68,6 +69,13 @@ def _liveness(lock_path: str, run_id: int, process: ProcessIdentity) -> Liveness
 
 @contextlib.contextmanager
 def settled(connection: sqlite3.Connection, lock_path: str) -> Iterator[Mapping[int, Liveness]]:
+    """A read transaction, and of the runs that are RUNNING in it whether they live."""
+    with settled_runs(connection, lock_path) as recorded:
+        yield {run.run_id: run.liveness for run in recorded}
+
+
+@contextlib.contextmanager
+def settled_runs(connection: sqlite3.Connection, lock_path: str) -> Iterator[Sequence[UnfinishedRun]]:
     """A read transaction, and what is known of the runs that are RUNNING in it.
 
     A run that is found dead may have recorded its end just before it went: its row is
@@ -77,8 +85,8 @@ def settled(connection: sqlite3.Connection, lock_path: str) -> Iterator[Mapping[
     try:
         while True:
             connection.execute("BEGIN")
-            found = {run.run_id: run.liveness for run in unfinished_runs(connection, lock_path)}
-            now_dead = {run_id for run_id, liveness in found.items() if liveness is Liveness.DEAD}
+            found = unfinished_runs(connection, lock_path)
+            now_dead = {run.run_id for run in found if not run.lives}
             if now_dead <= dead:
                 break
             dead = now_dead
@@ -88,7 +96,7 @@ def settled(connection: sqlite3.Connection, lock_path: str) -> Iterator[Mapping[
         connection.rollback()
 
 
-def _same_file(one: str | None, other: str) -> bool:
+def same_file(one: str | None, other: str) -> bool:
     """Whether two paths lead to one file, by whatever links."""
     try:
         return one == other or (one is not None and os.path.samefile(one, other))

@@ -23,7 +23,7 @@ _UNSUCCESSFUL = ("FAILED", "INTERRUPTED", "PARTIAL")
 _ENDED = ("SUCCESS", *_UNSUCCESSFUL)
 PARTLY_COMPLETED = "completed_jobs > 0 AND completed_jobs < total_jobs"
 #: Whether an ended run that was no success can be resumed: it is the newest of its chain, no
-#: newer run of its config succeeded, and jobs are missing for another reason than --skip.
+#: newer run of its config succeeded, and jobs are missing that do not count as done on request.
 RESUMABLE = """(
     NOT EXISTS (SELECT 1 FROM run_metadata AS later
                 WHERE later.root_run_id = run.root_run_id AND later.run_id > run.run_id)
@@ -34,7 +34,8 @@ RESUMABLE = """(
                         WHERE later.application_name = run.application_name
                         AND later.status = 'SUCCESS' AND later.run_id > run.run_id))
     AND EXISTS (SELECT 1 FROM job_history AS job WHERE job.run_id = run.run_id AND job.status <> 'SUCCESS'
-                AND (job.status <> 'SKIPPED' OR job.reason IS NOT '--skip')))"""
+                AND job.marked_by IS NULL
+                AND (job.status <> 'SKIPPED' OR coalesce(job.reason, '') NOT IN ('--skip', '--from-job'))))"""
 RESUMED_BY = "(SELECT max(child.run_id) FROM run_metadata AS child WHERE child.parent_run_id = run.run_id)"
 SELECT_RUN = (
     f"SELECT {', '.join(f'run.{name}' for name in RUN_COLUMNS)}, {RESUMED_BY},"

@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 _ATTEMPTS = 20
 _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDER BY position, id"
 _ONE_JOB = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? AND id = ?"
+IDENTITY = "SELECT name, value FROM database_identity"
 _COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
 _RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
 _ALWAYS = {

@@ -6,7 +6,7 @@ it is at that moment.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
 from executioner.folders import default_history
 from executioner.history import files
-from executioner.history.liveness import UnfinishedRun, settled, unfinished_runs
+from executioner.history.lineage import Crash, Lineage, crashes, latest_results, lineage, newest_runs
+from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
-from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.read import IDENTITY, job_of, reading, run_details, run_of, running_rows, unfinished
 from executioner.history.usual import durations_s, usual_s
 from executioner.model import RunStatus
-from executioner.records import Job, Run, RunDetails
+from executioner.records import Job, PastJob, Run, RunDetails
 from executioner.times import utc_text
 
 if TYPE_CHECKING:
@@ -189,6 +190,51 @@ class History:
             return unfinished_runs(connection, self._lock_path, config_path)
 
         return [run for run in self._read(work) if run.lives]
+
+    def lineage(self, run_id: int) -> Lineage:
+        """A run that is to be resumed, and what became of it since.
+
+        Raises:
+            UnknownRunError: there is no such run.
+            HistoryError: the history cannot be read.
+        """
+
+        def work(connection: sqlite3.Connection) -> Lineage | None:
+            with settled_runs(connection, self._lock_path) as recorded:
+                return lineage(connection, recorded, run_id)
+
+        found = self._read(work) if 0 < run_id <= _LARGEST_ID else None
+        if found is None:
+            raise UnknownRunError(f"Run ID {run_id} not found in history.")
+        return found
+
+    def crashes(self, config_paths: Iterable[str], boot_id: str | None, also: int | None = None) -> list[Crash]:
+        """The runs of a config, and one more, whose runner died since the machine was started."""
+
+        def work(connection: sqlite3.Connection) -> list[Crash]:
+            with settled_runs(connection, self._lock_path) as recorded:
+                return crashes(connection, recorded, config_paths, boot_id, also)
+
+        return self._read(work)
+
+    def newest_runs(self, config_paths: Sequence[str], application: str, most: int) -> list[int]:
+        """The newest runs of a config, newest first; of an application if none of the config is recorded."""
+        return self._read(lambda connection: newest_runs(connection, config_paths, application, most))
+
+    def latest_results(
+        self, config_paths: Sequence[str], application: str, jobs: Iterable[str], on_request: Iterable[str]
+    ) -> dict[str, tuple[int, PastJob]]:
+        """For each job the newest run of a config in which it was not left out for such a reason."""
+
+        def work(connection: sqlite3.Connection) -> dict[str, tuple[int, PastJob]]:
+            with settled_runs(connection, self._lock_path) as recorded:
+                return latest_results(connection, recorded, config_paths, application, jobs, on_request)
+
+        return self._read(work)
+
+    def identity(self) -> dict[str, bytes]:
+        """The database's own random values: ``id`` and ``key``."""
+        return self._read(lambda connection: dict(connection.execute(IDENTITY)))
 
     def renewed(self) -> "History":
         """The history as it is now: where an older one was copied for reading, a new copy."""

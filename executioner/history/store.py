@@ -20,6 +20,7 @@ from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
 from executioner.history.create import connect, create
+from executioner.history.lineage import Crash, Lineage, crashes, lineage
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.usual import durations_s
@@ -44,6 +45,16 @@ UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id
 _INSERT_JOB = """
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
     definition, max_retries) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?)"""
+_RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_count, retry_history, last_error,
+    memory_usage_mb, cpu_usage_percent, log_path, marked_by, marked_at, mark_reason"""
+_INSERT_REUSED = f"""
+INSERT INTO job_history (run_id, id, position, description, command, status, application_name, definition,
+    max_retries, source_run_id, {_RESULT})
+SELECT ?, id, ?, ?, ?, 'SUCCESS', ?, ?, ?, coalesce(source_run_id, run_id), {_RESULT}
+FROM job_history WHERE run_id = ? AND id = ?"""
+_MARK = """
+UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
+WHERE run_id = ? AND id = ? AND status <> 'SUCCESS' AND marked_by IS NULL"""
 _DEAD_RUN = """
 UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?,
     completed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
@@ -80,7 +91,7 @@ class NewRun(NamedTuple):
 
 
 class NewJob(NamedTuple):
-    """A job's row when its run is created."""
+    """A job's row when its run is created; of a ``reused`` one the result is copied from the parent run."""
 
     id: str
     position: int
@@ -88,6 +99,7 @@ class NewJob(NamedTuple):
     command: str
     definition: str
     max_retries: int
+    reused: bool = False
 
 
 class HistoryWriter:
@@ -142,6 +154,30 @@ class HistoryWriter:
         with _explained(self.path):
             return durations_s(self._connection, application_name)
 
+    def lineage(self, run_id: int) -> Lineage | None:
+        """A run that is to be resumed, and what became of it since; within ``begin`` nobody can change that."""
+        with _explained(self.path):
+            return lineage(self._connection, self._recorded(), run_id)
+
+    def crashes(self, config_paths: Iterable[str], boot_id: str | None) -> list[Crash]:
+        """The runs of a config whose runner died since the machine was started."""
+        with _explained(self.path):
+            return crashes(self._connection, self._recorded(), config_paths, boot_id, None)
+
+    def _recorded(self) -> list[UnfinishedRun]:
+        return unfinished_runs(self._connection, self._lock.path)
+
+    def mark(self, run_id: int, jobs: Iterable[str], who: str, at: float, reason: str | None) -> int:
+        """Record durably that a person declares jobs of a run successful; returns of how many.
+
+        What ``begin`` began ends with it. Jobs that succeeded, or are marked already, stay as they are.
+        """
+        with _explained(self.path):
+            self._record_dead_runs()
+            marked = sum(self._execute(_MARK, (who, utc_text(at), reason, run_id, job)).rowcount for job in jobs)
+            self._execute("COMMIT")
+        return marked
+
     def begin(self) -> None:
         """Begin the transaction that creates a run, waiting for whoever writes just now.
 
@@ -166,10 +202,7 @@ class HistoryWriter:
                 # a live run of a database that stood here before, and was removed, has it
                 self._execute("DELETE FROM run_metadata WHERE run_id = ?", (run_id,))
                 run_id = self._insert_run(run, run_id + 1)
-            self._connection.executemany(
-                _INSERT_JOB,
-                ((run_id, *job[:4], run.application_name, *job[4:]) for job in jobs),
-            )
+            self._insert_jobs(run, run_id, jobs)
             self._execute(_PLACE_RUN, (open_log(run_id), run_id))
             self._execute("COMMIT")
             self._execute("PRAGMA synchronous = NORMAL")
@@ -193,6 +226,33 @@ class HistoryWriter:
         inserted = self._execute(_INSERT_RUN, values).lastrowid
         assert inserted is not None
         return inserted
+
+    def _insert_jobs(self, run: NewRun, run_id: int, jobs: Iterable[NewJob]) -> None:
+        reused: list[NewJob] = []
+
+        def fresh() -> Iterator[tuple[object, ...]]:
+            for job in jobs:
+                if job.reused:
+                    reused.append(job)
+                else:
+                    yield (run_id, *job[:4], run.application_name, job.definition, job.max_retries)
+
+        self._connection.executemany(_INSERT_JOB, fresh())
+        self._connection.executemany(
+            _INSERT_REUSED,
+            (
+                (
+                    run_id,
+                    *job[1:4],
+                    run.application_name,
+                    job.definition,
+                    job.max_retries,
+                    run.parent_run_id,
+                    job.id,
+                )
+                for job in reused
+            ),
+        )
 
     def _record_dead_runs(self) -> None:
         for run in unfinished_runs(self._connection, self._lock.path):

@@ -65,5 +65,5 @@ def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str
     lines: list[str] = []
     for step in steps:
         why = f"{assurance} {step.why}" if assurance and not lines else step.why
-        lines += [safe(why), f"  {invocation.plain(step.args)}"]
+        lines += [safe(why), f"  {step.line or invocation.plain(step.args)}"]
     return lines or ([safe(assurance)] if assurance else [])

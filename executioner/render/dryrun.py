@@ -4,41 +4,54 @@ from collections.abc import Iterator, Mapping
 
 from executioner.model import Job
 from executioner.plan import Action, Plan, starting_order
-from executioner.render.command import Invocation
 from executioner.render.text import Palette, count, limit, safe, shown_path
+from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
 
 DurationsByJob = Mapping[str, list[float]]
+#: Groups of jobs that do not run, by the reason, and what stands above them.
+PASSED_OVER = {
+    BY_SKIP: "Would skip on request (counts as done for what depends on it):",
+    BY_FROM_JOB: "Would count as done, because it comes before the first job:",
+    BY_FAILED_ONLY: "Would leave out (--resume-failed-only):",
+    NOT_AFTER: "Would leave out, because it does not come after the first job:",
+}
 
 
 def plan_lines(
     plan: Plan,
     durations_s: DurationsByJob,
-    invocation: Invocation,
+    command: str,
     palette: Palette,
     cwd: str,
+    unproven: Mapping[str, str] | None = None,
     *,
     verbose: bool,
 ) -> Iterator[str]:
-    """The preview of a fresh run, line by line."""
+    """The preview of a fresh run, line by line.
+
+    ``command`` is the one that runs it; ``unproven`` are the jobs that count as done without a SUCCESS on
+    record, with what is on record instead.
+    """
     workflow = plan.workflow
     title = f"DRY RUN - {safe(workflow.name)}"
     yield title
     yield "=" * len(title)
-    skipped = plan.jobs(Action.SKIP)
-    if skipped:
-        yield "Would skip on request (counts as done for what depends on it):"
-        for job in skipped:
-            yield f"  {palette.idle} {job.id}"
+    for reason, positions in plan.passed_over().items():
+        yield PASSED_OVER[reason]
+        for position in positions:
+            name = workflow.jobs[position].id
+            record = (unproven or {}).get(name)
+            yield f"  {palette.idle} {name}{f' (no SUCCESS on record: {safe(record)})' if record else ''}"
         yield ""
     if plan.workers > 1:
         yield f"Would execute, up to {plan.workers} at a time, about in this order:"
     else:
         yield "Would execute, in this order, one at a time:"
-    left_out = {job.id for job in skipped}
+    skipped = {plan.workflow.jobs[position].id: reason for position, reason in plan.reasons.items()}
     number = 0
     for job in starting_order(plan, durations_s):
         number += 1
-        yield f"  {palette.idle} {job.id}{_particulars(job, left_out)}"
+        yield f"  {palette.idle} {job.id}{_particulars(job, skipped)}"
         if verbose:
             yield f"      {safe(job.command)}"
             yield f"      in {safe(shown_path(job.working_dir, cwd))}{_retries(job)}"
@@ -46,17 +59,18 @@ def plan_lines(
         yield "  (nothing)"
     yield from _limits(plan)
     yield ""
-    rest = f", {len(skipped)} left out" if skipped else ""
+    rest = f", {len(plan.reasons)} left out" if plan.reasons else ""
     yield f"Total: {count(number, 'job')} to execute{rest}"
     yield ""
     yield "Nothing was run. To run it:"
-    yield "  " + invocation.run(*(word for job in skipped for word in ("--skip", job.id)))
+    yield f"  {command}"
 
 
-def _particulars(job: Job, left_out: set[str]) -> str:
+def _particulars(job: Job, skipped: Mapping[str, str]) -> str:
     parts = []
     if job.dependencies:
-        names = [f"{name} (skipped)" if name in left_out else name for name in job.dependencies]
+        words = {BY_SKIP: " (skipped)", BY_FROM_JOB: " (counts as done)"}
+        names = [name + words.get(skipped.get(name, ""), "") for name in job.dependencies]
         parts.append("after " + ", ".join(names))
     if not job.timeout_is_default:
         parts.append(f"limit {limit(job.timeout_s)}" if job.timeout_s is not None else "no time limit")
@@ -80,24 +94,43 @@ def _limits(plan: Plan) -> Iterator[str]:
             return
 
 
-def plan_object(plan: Plan, durations_s: DurationsByJob) -> dict[str, object]:
-    """The same as data: the jobs to execute in their order, and those left out."""
+def plan_object(
+    plan: Plan, durations_s: DurationsByJob, unproven: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    """The same as data: the jobs to execute in their order, and those that are not."""
+    return {
+        **plan_head(plan),
+        "execute": [job_object(job) for job in starting_order(plan, durations_s)],
+        "skip": [passed_over_object(plan, at, unproven or {}) for at in plan.positions(Action.SKIP)],
+        "leave_out": [passed_over_object(plan, at, {}) for at in plan.positions(Action.LEAVE_OUT)],
+    }
+
+
+def plan_head(plan: Plan) -> dict[str, object]:
+    """What is said of a plan as a whole."""
     workflow = plan.workflow
     return {
         "application_name": workflow.name,
         "config_path": workflow.config_path,
         "workers": plan.workers,
         "continue_on_error": plan.continue_on_error,
-        "execute": [
-            {
-                "id": job.id,
-                "command": job.command,
-                "dependencies": list(job.dependencies),
-                "working_dir": job.working_dir,
-                "timeout_seconds": job.timeout_s,
-                "max_retries": job.retry.max_retries,
-            }
-            for job in starting_order(plan, durations_s)
-        ],
-        "skip": [{"id": job.id, "reason": "--skip"} for job in plan.jobs(Action.SKIP)],
     }
+
+
+def job_object(job: Job) -> dict[str, object]:
+    """What is said of a job that would run."""
+    return {
+        "id": job.id,
+        "command": job.command,
+        "dependencies": list(job.dependencies),
+        "working_dir": job.working_dir,
+        "timeout_seconds": job.timeout_s,
+        "max_retries": job.retry.max_retries,
+    }
+
+
+def passed_over_object(plan: Plan, position: int, unproven: Mapping[str, str]) -> dict[str, object]:
+    """What is said of a job that is skipped or left out: why, and what is on record instead of a success."""
+    name = plan.workflow.jobs[position].id
+    found: dict[str, object] = {"id": name, "reason": plan.reasons[position]}
+    return {**found, "no_success": unproven[name]} if name in unproven else found

@@ -22,7 +22,10 @@ def error_text(error: ExecutionerError, invocation: Invocation, palette: Palette
     lines += [f"  {safe(detail)}" for detail in error.details]
     if error.body:
         lines += ["", *map(safe, error.body)]
+    if error.remark:
+        lines.append(safe(error.remark))
     rest = steps_text(error.steps, invocation, error.assurance)
     if (error.details or error.body) and rest:
         lines.append("")
-    return "\n".join([*lines, *rest]) + "\n"
+    ending = [safe(error.ending)] if error.ending else []
+    return "\n".join([*lines, *rest, *ending]) + "\n"

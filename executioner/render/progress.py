@@ -7,6 +7,7 @@ from executioner.events import (
     AttemptStarting,
     Event,
     JobEnded,
+    JobsReused,
     JobsSkipped,
     JobStillRunning,
     RunInterrupted,
@@ -16,9 +17,10 @@ from executioner.model import JobStatus
 from executioner.render.text import Palette, count, duration, safe
 
 
-def started_line(run_id: int, name: str, jobs: int, workers: int) -> str:
-    """The first line of a run."""
-    return f"Run {run_id} started: {safe(name)}, {count(jobs, 'job')}, {count(workers, 'worker')}"
+def started_line(run_id: int, name: str, jobs: int, workers: int, resumes: int | None = None) -> str:
+    """The first line of a run; ``resumes`` is the run that it goes on with."""
+    parent = "" if resumes is None else f", resumes run {resumes}"
+    return f"Run {run_id} started: {safe(name)}, {count(jobs, 'job')}, {count(workers, 'worker')}{parent}"
 
 
 def event_line(event: Event, done: int, total: int, palette: Palette, *, verbose: bool = False) -> str | None:
@@ -42,6 +44,8 @@ def event_line(event: Event, done: int, total: int, palette: Palette, *, verbose
             return f"{counter} > {job.id} running {duration(elapsed)}{attempt}"
         case JobsSkipped(_, jobs, reason):
             return f"{counter} {palette.idle} {count(len(jobs), 'job')} skipped ({safe(reason)})"
+        case JobsReused(_, jobs, run_id):
+            return f"{counter} {palette.good} {count(len(jobs), 'job')} reused from run {run_id}"
         case AttemptStarting(_, job, number, of):
             attempt = f", attempt {number} of {of}" if number > 1 else ""
             return f"{counter} > {job.id} started{attempt}: {safe(job.command)}" if verbose else None

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.render.command import Invocation
-from executioner.render.text import Palette, duration, local_time, log_path, quoted, safe
-from executioner.verdict import ON_REQUEST, JobOutcome
+from executioner.render.text import Palette, count, duration, local_time, log_path, quoted, safe
+from executioner.verdict import COUNT_AS_DONE, LEFT_OUT, JobOutcome
 
 #: More entries than this are grouped, after the first few.
 MOST_LISTED = 10
@@ -28,6 +28,8 @@ class RunReport(NamedTuple):
     total: int
     completed: int
     outcomes: Sequence[JobOutcome]
+    resumes: int | None = None  # the run that it resumes
+    reused: int = 0  # so many of the completed jobs were taken over from there
 
     def having(self, *statuses: JobStatus) -> list[JobOutcome]:
         """The outcomes with one of some statuses."""
@@ -75,6 +77,8 @@ def _header(report: RunReport, invocation: Invocation, palette: Palette) -> list
     if invocation.directory is not None:
         lines.append(f"Directory: {safe(invocation.directory)}")
     lines.append(f"History: {safe(report.history_path)}")
+    if report.resumes is not None:
+        lines.append(f"Resumes: run {report.resumes} ({count(report.reused, 'job')} reused)")
     return lines
 
 
@@ -146,13 +150,19 @@ def _next_steps(report: RunReport, failed: bool, interrupted: bool, invocation: 
     later = ["To view this run details later:", "  " + invocation.look("--show-run", run_id)]
     if report.completed == report.total or not (failed or interrupted or _left(report)):
         return later
-    lines = [
-        "RESUME OPTIONS:",
-        "===============",
-        "To resume this run (all incomplete jobs):",
-        "  " + invocation.run("--resume-from", run_id),
-        "",
-    ]
+    lines = ["RESUME OPTIONS:", "==============="]
+    left_out = sum(outcome.reason in LEFT_OUT for outcome in report.having(JobStatus.SKIPPED))
+    resume = "  " + invocation.run("--resume-from", run_id)
+    if left_out:
+        verb = "was" if left_out == 1 else "were"
+        later += [
+            "",
+            f"Not complete: {count(left_out, 'job')} {verb} left out.",
+            "To run all that is missing:",
+            resume,
+        ]
+    else:
+        lines += ["To resume this run (all incomplete jobs):", resume, ""]
     if failed:
         command = invocation.run("--resume-from", run_id, "--resume-failed-only")
         lines += ["To retry only failed jobs:", f"  {command}", ""]
@@ -160,5 +170,5 @@ def _next_steps(report: RunReport, failed: bool, interrupted: bool, invocation: 
 
 
 def _left(report: RunReport) -> bool:
-    """Whether jobs are missing for another reason than that they were to be skipped."""
-    return any(o.status is JobStatus.SKIPPED and o.reason != ON_REQUEST for o in report.outcomes)
+    """Whether jobs are missing that do not count as done on request."""
+    return any(o.status is JobStatus.SKIPPED and o.reason not in COUNT_AS_DONE for o in report.outcomes)

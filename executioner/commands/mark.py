@@ -1,0 +1,152 @@
+"""``--mark-success``: let jobs of a run count as successful because a person says so."""
+
+import json
+from collections.abc import Sequence
+from time import time
+
+from executioner.commands.context import Context, run_flags, user_name
+from executioner.commands.past import Past, find, open_past
+from executioner.definition import recorded_dependencies
+from executioner.errors import RunRefusedError, UnknownRunError, UsageError
+from executioner.graph import reach
+from executioner.history.lineage import Lineage
+from executioner.history.store import HistoryWriter
+from executioner.model import NextStep
+from executioner.records import PastJob
+from executioner.render.command import Invocation
+from executioner.render.error import note_text
+from executioner.render.mark import mark_lines
+from executioner.render.text import count, safe, shown_path
+
+
+def mark_success(context: Context, wanted: str, names: Sequence[str], reason: str | None) -> int:
+    """Mark jobs of a run as successful; returns the exit code.
+
+    Raises:
+        UsageError: there is no such job, or nobody agreed.
+        RunRefusedError: the run is on.
+        HistoryError: the history cannot be used.
+    """
+    past = open_past(context, wanted)
+    lineage = find(context, past, wanted, past.history.lineage) if past else None
+    if past is None or lineage is None:
+        raise UnknownRunError("There is no run to mark jobs of: nothing was ever run.")
+    run, options = lineage.run, context.options
+    typed = _typed(context, past, lineage)
+    jobs = _chosen(past, lineage, names)
+    if lineage.live is not None and lineage.live.run_id == run.run_id:
+        raise RunRefusedError(
+            f"Run {run.run_id} is still running: jobs are marked when it has ended",
+            past.shown_path,
+            steps=[NextStep("To watch it:", line=typed.look("--show-run", str(run.run_id)))],
+        )
+    to_mark = [job for job in jobs if not job.is_done]
+    terminal = context.terminal
+    for line in mark_lines(run, jobs, _freed(lineage, to_mark), terminal.out.palette):
+        terminal.out.write(f"{line}\n")
+    if not to_mark:
+        terminal.out.write("Nothing to mark.\n")
+        return 0
+    terminal.out.drain()
+    if lineage.newest.run_id != run.run_id:
+        terminal.err.write(
+            note_text(
+                f"run {run.run_id} was already resumed by run {lineage.newest.run_id}:"
+                f" only resuming run {run.run_id} again will heed this mark"
+            )
+        )
+    again = typed.look("--mark-success", str(run.run_id), *(job.id for job in to_mark), *_reason_words(reason))
+    if options.dry_run:
+        terminal.err.write(f"\nNothing was marked. To mark {_them(to_mark)}:\n  {again} --yes\n")
+        return 0
+    if not options.yes:
+        _ask(context, to_mark, f"{again} --yes")
+    writer = HistoryWriter(past.history.path)
+    try:
+        for note in writer.notes:
+            terminal.err.write(note_text(note))
+        writer.begin()
+        now = writer.lineage(run.run_id)
+        if now is None or now.jobs != lineage.jobs or now.live != lineage.live:
+            writer.abandon()
+            raise RunRefusedError(
+                f"Run {run.run_id} was changed just now", past.shown_path, assurance="Nothing was marked."
+            )
+        writer.mark(run.run_id, [job.id for job in to_mark], user_name(), time(), reason)
+    finally:
+        writer.close()
+    terminal.out.write(f"\nMarked: {', '.join(safe(job.id) for job in to_mark)}\n")
+    config = run.config_path is not None
+    words = ("--resume-from", str(run.run_id))
+    line = typed.run(*words) if config else typed.resume_template(*words)
+    terminal.out.write(f"To resume run {run.run_id}:\n  {line}\n")
+    return 0
+
+
+def _typed(context: Context, past: Past, lineage: Lineage) -> Invocation:
+    run = lineage.run
+    config = None if run.config_path is None else shown_path(run.config_path, context.cwd)
+    return past.typed._replace(config=config, flags=run_flags(run.options or {}))
+
+
+def _reason_words(reason: str | None) -> Sequence[str]:
+    return () if reason is None else ("--reason", reason)
+
+
+def _them(jobs: Sequence[PastJob]) -> str:
+    return "it" if len(jobs) == 1 else "them"
+
+
+def _chosen(past: Past, lineage: Lineage, names: Sequence[str]) -> list[PastJob]:
+    """The jobs that are named.
+
+    Raises:
+        UsageError: the run has no such job.
+    """
+    known = {job.id: job for job in lineage.jobs}
+    unknown = [name for name in names if name not in known]
+    if not unknown:
+        return [known[name] for name in dict.fromkeys(names)]
+    from difflib import get_close_matches
+
+    near = [get_close_matches(name, known, 1) for name in unknown]
+    run_id = str(lineage.run.run_id)
+    raise UsageError(
+        f"Run {run_id} has no job {', '.join(map(json.dumps, unknown))}",
+        past.shown_path,
+        details=[f"did you mean {json.dumps(found[0])}?" for found in near if found],
+        assurance="Nothing was marked.",
+        steps=[NextStep("To see its jobs:", line=past.typed.look("--show-run", run_id))],
+    )
+
+
+def _freed(lineage: Lineage, marked: Sequence[PastJob]) -> list[str]:
+    """All that depends on some jobs, by what is recorded of that, and is not done."""
+    index = {job.id: at for at, job in enumerate(lineage.jobs)}
+    dependents: list[list[int]] = [[] for _ in lineage.jobs]
+    for at, job in enumerate(lineage.jobs):
+        for needed in recorded_dependencies(job):
+            if needed in index:
+                dependents[index[needed]].append(at)
+    starts = {index[job.id] for job in marked}
+    after = sorted(reach(dependents, starts) - starts)
+    return [lineage.jobs[at].id for at in after if not lineage.jobs[at].is_done]
+
+
+def _ask(context: Context, jobs: Sequence[PastJob], again: str) -> None:
+    """Ask whether to mark; without a terminal ``--yes`` is needed.
+
+    Raises:
+        UsageError: nobody agreed.
+    """
+    question = f"\nMark {_them(jobs)} as successful? [y/N] "
+    answer = context.terminal.ask(question)
+    if answer is None:
+        raise UsageError(
+            f"Marking {count(len(jobs), 'job')} needs --yes, for nobody can be asked here",
+            "no terminal",
+            assurance="Nothing was marked.",
+            steps=[NextStep(f"To mark {_them(jobs)}:", line=again)],
+        )
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UsageError("Not confirmed", assurance="Nothing was marked.")

@@ -1,0 +1,179 @@
+"""What a resume, and a fresh run, look at before they start: earlier runs of the chain and of the config."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from executioner.history.liveness import NO_RESULT, Liveness, UnfinishedRun, same_file
+from executioner.history.query import SELECT_RUN
+from executioner.history.read import run_of, unfinished
+from executioner.records import PastJob, Run
+
+_MOST_CRASHES = 20
+_MOST_LOOKED_THROUGH = 100
+# of a dead run as the next run records it
+_PAST_JOBS = f"""
+SELECT id,
+    CASE WHEN :dead AND status = 'RUNNING' THEN 'INTERRUPTED'
+         WHEN :dead AND status = 'PENDING' THEN 'SKIPPED' ELSE coalesce(status, '') END,
+    CASE WHEN :dead AND status = 'RUNNING' THEN '{NO_RESULT}'
+         WHEN :dead AND status = 'PENDING' THEN 'run interrupted' ELSE reason END,
+    iif(typeof(command) = 'text', command, NULL), iif(typeof(definition) = 'text', definition, NULL),
+    iif(typeof(source_run_id) = 'integer', source_run_id, NULL),
+    marked_by, marked_at, mark_reason
+FROM job_history WHERE run_id = :run ORDER BY position, id"""
+_NEWEST_OF_ROOT = "SELECT max(run_id) FROM run_metadata WHERE root_run_id = ?"
+_ROOT_OF_RUNNING = (
+    "SELECT run_id FROM run_metadata INDEXED BY run_by_root WHERE root_run_id = ? AND status = 'RUNNING'"
+)
+_CRASHED = """
+SELECT run_id, pid, pid_start_ticks, boot_id FROM run_metadata INDEXED BY run_by_config
+WHERE config_path = ? AND status = 'INTERRUPTED' AND failure_summary = ? ORDER BY run_id DESC LIMIT ?"""
+_ONE_CRASHED = "SELECT run_id, pid, pid_start_ticks, boot_id FROM run_metadata WHERE run_id = ?"
+_LOST_JOBS = """
+SELECT id FROM job_history WHERE run_id = ?
+    AND (status = 'RUNNING' OR (status = 'INTERRUPTED' AND reason = ?)) ORDER BY position, id"""
+_NEWEST_OF_CONFIG = (
+    "SELECT run_id FROM run_metadata INDEXED BY {} WHERE {} AND status = ? ORDER BY run_id DESC LIMIT ?"
+)
+_ENDED = ("SUCCESS", "FAILED", "PARTIAL", "INTERRUPTED", "RUNNING")
+
+
+class Lineage(NamedTuple):
+    """A run that is to be resumed, as it really is, and what became of it since.
+
+    Attributes:
+        run: the run; INTERRUPTED if it is dead.
+        jobs: its jobs in config order.
+        newest: the newest run of its chain of resumes; the run itself if that was not resumed.
+        newest_done: the ids of the jobs that are SUCCESS in ``newest``.
+        live: the run of that chain that is on, if there is one.
+    """
+
+    run: Run
+    jobs: Sequence[PastJob]
+    newest: Run
+    newest_done: frozenset[str]
+    live: UnfinishedRun | None
+
+
+class Crash(NamedTuple):
+    """A run whose runner died, and the jobs that were running then."""
+
+    run_id: int
+    pid: int | None
+    start_ticks: int | None
+    jobs: Sequence[str]
+
+
+def lineage(connection: sqlite3.Connection, recorded: Sequence[UnfinishedRun], run_id: int) -> Lineage | None:
+    """A run to be resumed; None if it is not known.
+
+    A transaction is open; ``recorded`` are the runs that are RUNNING in it.
+    """
+    running = {one.run_id: one.liveness for one in recorded}
+    run = _run(connection, run_id, running)
+    if run is None:
+        return None
+    root = run.root_run_id or run_id
+    [newest_id] = connection.execute(_NEWEST_OF_ROOT, (root,)).fetchone()
+    newest = (_run(connection, newest_id, running) if newest_id not in (None, run_id) else None) or run
+    alive = {one.run_id: one for one in recorded if one.lives}
+    of_root = [alive[one] for (one,) in connection.execute(_ROOT_OF_RUNNING, (root,)) if one in alive]
+    done = (
+        (job.id for job in _past_jobs(connection, newest.run_id, running) if job.status == "SUCCESS")
+        if newest is not run
+        else ()
+    )
+    return Lineage(
+        run, _past_jobs(connection, run_id, running), newest, frozenset(done), of_root[-1] if of_root else None
+    )
+
+
+def _run(connection: sqlite3.Connection, run_id: int, running: Mapping[int, Liveness]) -> Run | None:
+    row = connection.execute(f"{SELECT_RUN} WHERE run.run_id = ?", (run_id,)).fetchone()
+    if row is None:
+        return None
+    run = run_of(row)
+    return unfinished(connection, run, running[run_id]) if run_id in running else run
+
+
+def _past_jobs(connection: sqlite3.Connection, run_id: int, running: Mapping[int, Liveness]) -> list[PastJob]:
+    dead = running.get(run_id) is Liveness.DEAD
+    return list(map(PastJob._make, connection.execute(_PAST_JOBS, {"run": run_id, "dead": dead})))
+
+
+def crashes(
+    connection: sqlite3.Connection,
+    recorded: Sequence[UnfinishedRun],
+    config_paths: Iterable[str],
+    boot_id: str | None,
+    also: int | None,
+) -> list[Crash]:
+    """The runs of a config whose runner died since the machine was started, and what they were at; newest first.
+
+    Args:
+        connection: to the history.
+        recorded: the runs that are RUNNING in the transaction that is open.
+        config_paths: under which the config's runs are recorded.
+        boot_id: of the machine as it is: an earlier one left no process behind.
+        also: a run that is looked at too, whatever its config.
+    """
+    rows = {}
+    for path in config_paths:
+        for row in connection.execute(_CRASHED, (path, NO_RESULT, _MOST_CRASHES)):
+            rows[row[0]] = row
+        for run in recorded:
+            if not run.lives and same_file(run.config_path, path):
+                rows[run.run_id] = connection.execute(_ONE_CRASHED, (run.run_id,)).fetchone()
+    if also is not None:
+        rows[also] = connection.execute(_ONE_CRASHED, (also,)).fetchone()
+    found = []
+    for run_id, pid, ticks, boot in sorted(filter(None, rows.values()), reverse=True):
+        if boot is None or (boot_id is not None and boot != boot_id):
+            continue
+        jobs = [job for (job,) in connection.execute(_LOST_JOBS, (run_id, NO_RESULT))]
+        if jobs:
+            found.append(Crash(run_id, pid, ticks, jobs))
+    return found
+
+
+def newest_runs(
+    connection: sqlite3.Connection, config_paths: Sequence[str], application: str, most: int
+) -> list[int]:
+    """The newest runs of a config, newest first; of an application if none of the config is recorded."""
+    found: list[int] = []
+    for path in config_paths:
+        for status in _ENDED:
+            query = _NEWEST_OF_CONFIG.format("run_by_config", "config_path = ?")
+            found += [run_id for (run_id,) in connection.execute(query, (path, status, most))]
+    if not found:
+        for status in _ENDED:
+            query = _NEWEST_OF_CONFIG.format("run_without_config", "application_name = ? AND config_path IS NULL")
+            found += [run_id for (run_id,) in connection.execute(query, (application, status, most))]
+    return sorted(set(found), reverse=True)[:most]
+
+
+def latest_results(
+    connection: sqlite3.Connection,
+    recorded: Sequence[UnfinishedRun],
+    config_paths: Sequence[str],
+    application: str,
+    wanted: Iterable[str],
+    on_request: Iterable[str],
+) -> dict[str, tuple[int, PastJob]]:
+    """For each job the newest run of the config in which it was not left out on request, and how it ended there.
+
+    ``on_request`` are the reasons of jobs that were left out so. Jobs without such a run are missing.
+    """
+    left, asked = set(wanted), frozenset(on_request)
+    running = {one.run_id: one.liveness for one in recorded}
+    found: dict[str, tuple[int, PastJob]] = {}
+    for run_id in newest_runs(connection, config_paths, application, _MOST_LOOKED_THROUGH):
+        if not left:
+            break
+        for job in _past_jobs(connection, run_id, running):
+            if job.id in left and not (job.status == "SKIPPED" and job.reason in asked):
+                left.discard(job.id)
+                found[job.id] = (run_id, job)
+    return found

@@ -1,0 +1,246 @@
+"""What resuming a run would do: the one planner, of which ``--dry-run`` shows and a run executes the result.
+
+Pure: from the workflow as it is now, what the history holds of the run that is resumed, and
+what the command line asks, to an action for each job, with the reason.
+
+The rules:
+- SUCCESS and marked jobs are reused; FAILED, TIMEOUT, ERROR and INTERRUPTED ones are
+  retried; the rest, and jobs that are new, are executed.
+- ``--skip``, and what counted as done when the run was started in midstream, is taken over.
+- ``--resume-failed-only`` runs the retried jobs alone.
+- ``--from-job JOB`` runs JOB and all that depends on it. What comes before counts as done.
+- A reused job whose definition has changed stops the resume, is kept, or is run again
+  with everything that depends on it, as ``if_changed`` says.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from executioner import graph
+from executioner.definition import Change, change
+from executioner.graph import Graph
+from executioner.model import FAILURES, Job, JobStatus, Workflow
+from executioner.plan import RUNS, Action, Plan, Preferences, action_for, workers
+from executioner.records import PastJob
+from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
+
+_RETRIED = FAILURES | {JobStatus.INTERRUPTED}
+
+
+class IfChanged(StrEnum):
+    """What becomes of a reused job whose definition has changed."""
+
+    STOP = "stop"
+    KEEP = "keep"
+    RERUN = "rerun"
+
+
+class Wanted(NamedTuple):
+    """What the command line asks of a resume, beside what it asks of any run."""
+
+    failed_only: bool = False
+    if_changed: IfChanged = IfChanged.STOP
+
+
+class Parent(NamedTuple):
+    """The run that is resumed. ``env`` is its ``--env`` without secrets, ``jobs`` are in config order."""
+
+    run_id: int
+    jobs: Sequence[PastJob]
+    env: Mapping[str, str] = {}
+
+
+class ResumePlan(NamedTuple):
+    """A plan, and how it came about. Positions are those of the jobs in the config of now.
+
+    Attributes:
+        plan: what is done.
+        past: by position, the jobs as they ended in the run that is resumed.
+        definitions: of the same jobs as they are now.
+        whys: for each position why the plan does that with the job.
+        changed: by position, what changed in the jobs' definitions.
+        rerun: what runs again because of changes.
+        added: jobs that the resumed run did not have.
+        removed: ids of jobs that the workflow no longer has.
+        stopped_by: reused jobs that changed, if that is to stop the resume.
+        blocked: retried jobs, each with a dependency that is neither done nor part of the run.
+        unproven: jobs that count as done though they have no SUCCESS on record.
+    """
+
+    plan: Plan
+    past: Mapping[int, PastJob]
+    definitions: Mapping[int, str]
+    whys: Sequence[str]
+    changed: Mapping[int, Change]
+    rerun: frozenset[int]
+    added: Sequence[int]
+    removed: Sequence[str]
+    stopped_by: Sequence[int]
+    blocked: Sequence[tuple[int, int]]
+    unproven: Sequence[int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it runs nothing."""
+        return RUNS.isdisjoint(self.plan.actions)
+
+
+def make_resume_plan(
+    workflow: Workflow,
+    parent: Parent,
+    definition: Callable[[Job], str],
+    env: Mapping[str, str],
+    preferences: Preferences,
+    wanted: Wanted,
+    cpu_count: int,
+) -> ResumePlan:
+    """Decide what a resume does.
+
+    Args:
+        workflow: as it is now.
+        parent: the run that is resumed.
+        definition: what ``definer`` gives for this workflow and database.
+        env: ``--env`` of the new run, without secrets, what is taken over included.
+        preferences: of the command line; ``skip`` with what is taken over.
+        wanted: of the command line.
+        cpu_count: how many processors there are.
+    """
+    links = graph.build(workflow.jobs)
+    by_id = {job.id: job for job in parent.jobs}
+    past = {at: by_id[name] for at, name in enumerate(links.ids) if name in by_id}
+    variables = [
+        name if name in parent.env else f"+{name}" for name, value in env.items() if parent.env.get(name) != value
+    ]
+    definitions = {at: definition(workflow.jobs[at]) for at in past}
+    compared = ((at, change(one, definitions[at], variables)) for at, one in past.items())
+    changed = {at: found for at, found in compared if found is not None}
+    choice = _Choice(workflow, links, parent.run_id, past, changed, preferences, wanted)
+    actions, reasons, whys = choice.made()
+    plan = Plan(
+        workflow,
+        links,
+        actions,
+        workers(workflow, preferences, cpu_count),
+        preferences.continue_on_error or workflow.continue_on_error,
+        reasons,
+        parent.run_id,
+    )
+    return ResumePlan(
+        plan=plan,
+        past=past,
+        definitions=definitions,
+        whys=whys,
+        changed=changed,
+        rerun=frozenset(choice.rerun.intersection(plan.positions(*RUNS))),
+        added=[at for at in range(len(links.ids)) if at not in past],
+        removed=[job.id for job in parent.jobs if job.id not in links.index],
+        stopped_by=[
+            at for at in plan.positions(Action.REUSE) if at in changed and wanted.if_changed is IfChanged.STOP
+        ],
+        blocked=[
+            (at, needed)
+            for at in plan.positions(*RUNS)
+            for needed in links.dependencies[at]
+            if actions[needed] is Action.LEAVE_OUT
+        ],
+        unproven=[
+            at
+            for at in plan.positions(Action.SKIP)
+            if reasons[at] == BY_FROM_JOB and not (at in past and past[at].reason == BY_FROM_JOB)
+        ],
+    )
+
+
+class _Choice:
+    """What is decided for each job, and why."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        links: Graph,
+        run_id: int,
+        past: Mapping[int, PastJob],
+        changed: Mapping[int, Change],
+        preferences: Preferences,
+        wanted: Wanted,
+    ) -> None:
+        self._links = links
+        self._run_id = run_id
+        self._past = past
+        self._changed = changed
+        self._wanted = wanted
+        self._from_job = preferences.from_job
+        self._skip = {at for at, name in enumerate(links.ids) if name in preferences.skip}
+        self._done = {at for at, job in past.items() if job.is_done}
+        self._seeds: set[int] = set()  # changed jobs that run again
+        if wanted.if_changed is IfChanged.RERUN:
+            self._seeds = self._done.intersection(changed) - self._skip
+        self.rerun = graph.reach(links.dependents, self._seeds)
+        self._after: set[int] = set()
+        self._before: set[int] = set()
+        if self._from_job is not None:
+            self._after = graph.reach(links.dependents, [links.index[self._from_job]])
+            self._before = graph.reach(links.dependencies, self._after | self.rerun)
+
+    def made(self) -> tuple[list[Action], dict[int, str], list[str]]:
+        """For each position the action and why; and why jobs are passed over, as the history keeps it."""
+        actions, reasons, whys = [], {}, []
+        for position in range(len(self._links.ids)):
+            reason = self._passed_over(position)
+            if reason is not None:
+                reasons[position] = reason
+                action = action_for(reason)
+            elif position in self._done and position not in self._after and position not in self.rerun:
+                action = Action.REUSE
+            elif position in self._past and self._past[position].status in _RETRIED:
+                action = Action.RETRY
+            else:
+                action = Action.EXECUTE
+            actions.append(action)
+            whys.append(self._why(position, action, reason))
+        return actions, reasons, whys
+
+    def _passed_over(self, position: int) -> str | None:
+        """Why a job neither runs nor is reused; None if it does."""
+        past = self._past.get(position)
+        done = position in self._done
+        if position in self._skip:
+            outdated = position in self._changed and self._wanted.if_changed is not IfChanged.KEEP
+            return None if done and not outdated and position not in self._after else BY_SKIP
+        if position in self._after or (position in self.rerun and (done or not self._wanted.failed_only)):
+            return None
+        if done:
+            return None
+        if past is not None and past.reason == BY_FROM_JOB and past.status == JobStatus.SKIPPED:
+            return BY_FROM_JOB
+        if self._from_job is not None:
+            return BY_FROM_JOB if position in self._before else NOT_AFTER
+        if self._wanted.failed_only and (past is None or past.status not in _RETRIED):
+            return BY_FAILED_ONLY
+        return None
+
+    def _why(self, position: int, action: Action, reason: str | None) -> str:
+        past = self._past.get(position)
+        before = f"not in run {self._run_id}" if past is None else _ended(past, self._run_id)
+        if action in RUNS:
+            if position in self._seeds:
+                return f"changed since ({', '.join(self._changed[position].parts())}); {before}"
+            if position in self.rerun and position in self._done:
+                return f"depends on what has changed; {before}"
+            if position in self._after and position in self._done:
+                return f"--from-job {self._from_job}; {before}"
+            return before
+        if action is Action.REUSE:
+            kept = self._changed.get(position)
+            return before if kept is None else f"kept, though changed since ({', '.join(kept.parts())}); {before}"
+        return f"{reason}; {before}"
+
+
+def _ended(job: PastJob, run_id: int) -> str:
+    """``FAILED in run 249: Exit code 1``."""
+    if job.marked_by is not None:
+        why = f": {job.mark_reason}" if job.mark_reason else ""
+        return f"marked as successful by {job.marked_by}{why}"
+    why = f": {job.reason}" if job.reason else ""
+    return f"{job.status} in run {job.source_run_id or run_id}{why}"
