@@ -112,7 +112,7 @@ def _add_resume_options(parser: argparse.ArgumentParser) -> None:
         "--if-changed",
         choices=("stop", "keep", "rerun"),
         default="stop",
-        help="of successful jobs that have changed since: stop (default), keep the result, or rerun",
+        help="successful jobs that have changed since: stop (default), keep or rerun them",
     )
     resume.add_argument("--kill-leftovers", action="store_true", help="first end jobs that outlived their runner")
     resume.add_argument("--ignore-leftovers", action="store_true", help="leave such jobs running")

@@ -29,6 +29,7 @@ def test_no_arguments_give_a_short_help(program: Program) -> None:
     assert on_screen(program) == (
         2,
         "Usage: executioner.py -c FILE [options]\n"
+        "       executioner.py --resume-from RUN_ID [options] | --mark-success RUN_ID JOB ...\n"
         "       executioner.py --list-runs | --show-run RUN_ID | --show-log RUN_ID [JOB]\n\n"
         "Runs a JSON file of shell jobs with dependencies, and remembers every run.\n"
         "To see all options:\n"
@@ -48,7 +49,7 @@ def test_help_shows_every_option_in_groups(program: Program) -> None:
     assert set(FLAGS) <= words
     lines = result.out.splitlines()
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["run:", "history:", "config help:", "general:", "examples:", "exit codes:"]
+    assert titles == ["run:", "resume:", "history:", "config help:", "general:", "examples:", "exit codes:"]
     assert program("-h") == result
 
 

@@ -35,8 +35,10 @@ def plan(jobs: list[dict[str, Any]], preferences: Preferences | None = None, **k
     return make_plan(workflow(jobs, **keys), preferences or Preferences(), 4)
 
 
-def lines(one: Plan, *, verbose: bool = False, durations: dict[str, list[float]] | None = None) -> list[str]:
-    return list(plan_lines(one, durations or {}, TYPED, Palette(), "/w", verbose=verbose))
+def lines(
+    one: Plan, *more: str, verbose: bool = False, durations: dict[str, list[float]] | None = None
+) -> list[str]:
+    return list(plan_lines(one, durations or {}, TYPED.run(*more), Palette(), "/w", verbose=verbose))
 
 
 def test_a_plan_in_order() -> None:
@@ -62,7 +64,7 @@ def test_a_plan_in_order() -> None:
 def test_skipped_jobs_and_what_follows_from_them() -> None:
     """A skipped job is named with the reason, counts as done, and stands so where it is waited for."""
     one = plan([job("a"), job("b", "a"), job("c", "b")], Preferences(skip=frozenset({"b"})))
-    assert lines(one) == [
+    assert lines(one, "--skip", "b") == [
         "DRY RUN - flow",
         "==============",
         "Would skip on request (counts as done for what depends on it):",
@@ -167,4 +169,5 @@ def test_the_plan_as_data() -> None:
             },
         ],
         "skip": [{"id": "c", "reason": "--skip"}],
+        "leave_out": [],
     }
