@@ -9,7 +9,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    import psutil
 
 #: Starts are stated in clock ticks, rounded down: that far one may lie before our clock's.
 _TICK_S = 0.01
@@ -46,28 +49,38 @@ def process_table() -> ProcessTable:
         processes = list(psutil.process_iter())
     except (ImportError, OSError):
         return []
-    found = []
     me = os.getpid()
     boot_time = psutil.boot_time()  # stated in whole seconds, but the same in every create_time
-    for process in processes:
-        pid = process.pid
-        if pid == me:
-            continue
+    found = (_look_at(process, boot_time) for process in processes if process.pid != me)
+    return [process for process in found if process is not None]
+
+
+def one_process(pid: int) -> Process | None:
+    """A living process; None if there is none of that pid."""
+    import psutil
+
+    try:
+        return _look_at(psutil.Process(pid), psutil.boot_time())
+    except (OSError, psutil.Error):
+        return None
+
+
+def _look_at(process: "psutil.Process", boot_time: float) -> Process | None:
+    """What is to be known of a process; None if it has just ended."""
+    import psutil
+
+    pid = process.pid
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
         try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            try:
-                trace = process.environ().get("EXECUTIONER_TRACE")
-            except (psutil.AccessDenied, OSError):
-                trace = None
-            found.append(
-                Process(
-                    pid, process.create_time() - boot_time, process.ppid(), os.getpgid(pid), os.getsid(pid), trace
-                )
-            )
-        except (psutil.Error, OSError):
-            continue  # it just ended
-    return found
+            trace = process.environ().get("EXECUTIONER_TRACE")
+        except (psutil.AccessDenied, OSError):
+            trace = None
+        created_at = process.create_time() - boot_time
+        return Process(pid, created_at, process.ppid(), os.getpgid(pid), os.getsid(pid), trace)
+    except (psutil.Error, OSError):
+        return None
 
 
 class Solitude(NamedTuple):

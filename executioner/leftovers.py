@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from executioner.family import BOOT_CLOCK, Family, Process, ProcessTable, process_table
+from executioner.family import BOOT_CLOCK, Family, Process, ProcessTable, one_process, process_table
 
 _FIRST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.25
@@ -25,6 +25,7 @@ class Leftover(NamedTuple):
     pid: int
     since: float
     mark: str
+    created_at: float  # in seconds since boot: tells the process from a later one with its pid
 
 
 def token(identity: bytes, run_id: int, pid: int | None, start_ticks: int | None) -> str:
@@ -46,8 +47,14 @@ def find(run_id: int, run_token: str, jobs: Iterable[str]) -> list[Leftover]:
             if mark.split("/")[1] == job:
                 oldest = min(processes, key=lambda process: (process.created_at, process.pid))
                 since = time.time() - (time.clock_gettime(BOOT_CLOCK) - oldest.created_at)
-                found.append(Leftover(run_id, job, oldest.pid, since, mark))
+                found.append(Leftover(run_id, job, oldest.pid, since, mark, oldest.created_at))
     return found
+
+
+def has_process(one: Leftover) -> bool:
+    """Whether the process that a leftover was found by is still there."""
+    found = one_process(one.pid)
+    return found is not None and found.created_at == one.created_at
 
 
 def end(leftovers: Sequence[Leftover], grace_s: float) -> list[Leftover]:

@@ -5,7 +5,7 @@ from time import monotonic, time
 
 from executioner import joblog
 from executioner.commands.context import Context
-from executioner.errors import HistoryError
+from executioner.errors import ExecutionerError, HistoryError
 from executioner.folders import make_folder
 from executioner.history.changes import RunEnd
 from executioner.history.files import BUSY_TIMEOUT_S
@@ -131,10 +131,27 @@ class Finish:
                 tally.outcomes,
                 self._plan.parent_run_id,
                 len(self._plan.positions(Action.REUSE)),
+                self._hints() if error is None and not good else (),
             )
             self._print_summary(report, "" if good else self._complaint(report, error))
         if options.json and error is None:
             terminal.out.write(json.dumps(self._writer.run_object(), indent=2) + "\n")
+
+    def _hints(self) -> list[str]:
+        """What past runs say about this one; nothing where they cannot be read."""
+        from executioner.commands.evidence import CHANGED, config_state, evidence
+        from executioner.history.reader import History
+        from executioner.render.details import MOST_PREVIEWS
+        from executioner.suggest import hints
+
+        try:
+            history = History(self._writer.path)
+            details = history.run(self._writer.run_id)
+            failed = [job for job in details.jobs if job.status in FAILURES][:MOST_PREVIEWS]
+            changed = config_state(details.run)[0] == CHANGED
+            return hints(evidence(history, details, failed, config_changed=changed))
+        except ExecutionerError:
+            return []
 
     def _print_summary(self, report: RunReport, complaint: str) -> None:
         options, terminal = self._options, self._terminal

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
+from executioner import leftovers
 from executioner.commands.context import Context
+from executioner.commands.leftovers import find_leftovers
 from executioner.commands.past import Past, find_run, open_past
 from executioner.errors import UsageError
 from executioner.folders import open_regular
 from executioner.history.liveness import NO_RESULT
+from executioner.history.lock import this_process
 from executioner.history.reader import History
+from executioner.leftovers import Leftover
 from executioner.model import FAILURES, JobStatus, NextStep
 from executioner.records import Job, Run, RunDetails
 from executioner.render.error import note_text
@@ -118,6 +122,8 @@ class _Log:
         self._is_taken_over = run.executioner_version is None
         self._run_id = run_id
         self._job = job
+        self._survivor: Leftover | None = None
+        self._told = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     def show(self, lines: int | None) -> None:
@@ -135,7 +141,7 @@ class _Log:
         fd = -1
         asked_at, ask_again_s = time.monotonic(), _ASK_AGAIN_S
         while self._out.failure is None and not self._out.reader_is_gone():
-            ended = self._job.status not in _UNFINISHED  # known before the last look at the log
+            ended = self._job.status not in _UNFINISHED and not self._lives_on()  # known before the last look
             if fd < 0 and self._job.log_path is not None:
                 fd = self._open()
                 position = self._write(fd, lines)
@@ -160,10 +166,31 @@ class _Log:
                 # a large history that is older than this version takes its time
                 ask_again_s = max(_ASK_AGAIN_S, 2 * (time.monotonic() - asked_at))
 
+    def _lives_on(self) -> bool:
+        """Whether the job outlived its runner, and still runs: then it is waited for, too."""
+        job = self._job
+        if job.status != JobStatus.INTERRUPTED or job.reason != NO_RESULT:
+            return False
+        if self._survivor is None:
+            crashes = self._history.crashes((), this_process().boot_id, self._run_id)
+            found = [one for one in find_leftovers(crashes, self._history.identity) if one.job == job.id]
+            self._survivor = found[0] if found else None
+            if found and not self._told:
+                self._told = True
+                note = f"the runner of run {self._run_id} is gone, {job.id} still runs (pid {found[0].pid})"
+                self._context.terminal.err.write(note_text(note))
+        if self._survivor is None:
+            return False
+        if not leftovers.has_process(self._survivor):
+            self._survivor = None  # another of its processes may still be there: looked at next time
+            return self._lives_on()
+        return True
+
     def _say_if_runner_is_gone(self) -> None:
         job = self._job
         if job.status == JobStatus.INTERRUPTED and job.reason == NO_RESULT:
-            note = f"The runner of run {self._run_id} is gone. If {job.id} still runs, its log still grows"
+            state = f"{job.id} has ended too" if self._told else f"{job.id} does not run any more"
+            note = f"the runner of run {self._run_id} is gone, {state}: its result is not known"
             self._context.terminal.err.write(note_text(note))
 
     def _open(self) -> int:

@@ -1,22 +1,20 @@
 """``--show-run``: what became of one run and its jobs."""
 
-import hashlib
 import json
-import os
 from collections.abc import Sequence
 from time import time
 
-from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, run_flags
+from executioner.commands.evidence import CHANGED, config_state, evidence, last_output
 from executioner.commands.past import Past, find_run, open_past
 from executioner.history.query import RunFilter
-from executioner.joblog import tail
-from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.model import FAILURES, RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.data import csv_lines
 from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
 from executioner.render.text import log_path, quoted, shown_path
+from executioner.suggest import hints
 
 
 def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
@@ -63,8 +61,8 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
     run = details.run
     failed = [job for job in details.jobs if job.status in FAILURES and (not statuses or job.status in statuses)]
     previewed = [job for job in failed if job.log_path is not None or not job.retry_history][:MOST_PREVIEWS]
-    timed_out = [job for job in previewed if job.status == JobStatus.TIMEOUT]
-    state, exists = _config_state(run)
+    state, exists = config_state(run)
+    found = evidence(past.history, details, previewed, config_changed=state == CHANGED)
     return RunView(
         details=details,
         statuses=statuses,
@@ -72,7 +70,7 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
         config_exists=exists,
         history_path=past.shown_path,
         previews=[_preview(job, context.cwd) for job in previewed],
-        usual_s={job.id: past.history.usual_s(run.application_name, job.id) for job in timed_out},
+        hints=hints(found),
         succeeded_since=_succeeded_since(past, run),
     )
 
@@ -81,33 +79,13 @@ def _preview(job: Job, cwd: str) -> Preview:
     """The last lines that a job's last attempt printed, or why there are none."""
     if job.log_path is None:
         return Preview(job, (), "no log is recorded")
-    last = job.retry_history[-1] if job.retry_history else {}
-    start, end = last.get("log_start"), last.get("log_end")
-    if not isinstance(start, int) or not isinstance(end, int):  # not recorded: all of it
-        start, end = 0, None
     try:
-        lines = tail(job.log_path, start, os.stat(job.log_path).st_size if end is None else end, PREVIEW_LINES)
+        lines = last_output(job, PREVIEW_LINES)
     except OSError:
         return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
     except EOFError:
         return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
     return Preview(job, lines, "no output")
-
-
-def _config_state(run: Run) -> tuple[str | None, bool]:
-    """What became of a run's config since, and whether there is still such a file."""
-    if run.config_path is None:
-        return None, False
-    try:
-        content = config_content(run.config_path)
-    except (FileNotFoundError, NotADirectoryError):
-        return "no longer exists", False
-    except OSError as exc:
-        return f"cannot be read: {exc.strerror}", True
-    if run.config_hash is None:
-        return None, True
-    same = hashlib.sha256(content).hexdigest() == run.config_hash
-    return "unchanged since" if same else "changed since", True
 
 
 def _succeeded_since(past: Past, run: Run) -> int | None:

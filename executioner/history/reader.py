@@ -18,7 +18,7 @@ from executioner.history.lineage import Crash, Lineage, crashes, latest_results,
 from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
 from executioner.history.read import IDENTITY, job_of, reading, run_details, run_of, running_rows, unfinished
-from executioner.history.usual import durations_s, usual_s
+from executioner.history.usual import durations_s, runs_before, usual_s
 from executioner.model import RunStatus
 from executioner.records import Job, PastJob, Run, RunDetails
 from executioner.times import utc_text
@@ -182,6 +182,17 @@ class History:
     def usual_s(self, application: str, job: str) -> list[float]:
         """How long one job took the last ten times that it succeeded, the newest first."""
         return self._read(lambda connection: usual_s(connection, application, job))
+
+    def earlier(self, application: str, job: str, run_id: int, most: int) -> list[tuple[int, Job]]:
+        """One job in the application's last runs before a run, each with its run's id, newest first."""
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, Job]]:
+            runs = runs_before(connection, application, run_id, most)
+            with settled(connection, self._lock_path) as running:
+                rows = ((one, job_of(connection, one, job, running.get(one))) for one in runs)
+                return [(one, found) for one, found in rows if found is not None]
+
+        return self._read(work)
 
     def active_runs(self, config_path: str) -> list[UnfinishedRun]:
         """The runs of a config that are on, oldest first."""

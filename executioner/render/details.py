@@ -1,11 +1,9 @@
 """The screen of one run: what became of each job, why, and what to type next."""
 
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from executioner.estimate import median
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
@@ -17,19 +15,18 @@ from executioner.render.text import (
     columns,
     count,
     duration,
-    limit,
+    hint_lines,
     local_time,
     safe,
     shown_path,
 )
+from executioner.suggest import can_retry_failed
 from executioner.times import from_utc_text
 
 #: At most so many failed jobs have the end of their log shown, and so many lines of it.
 MOST_PREVIEWS = 3
 PREVIEW_LINES = 10
 _WIDEST_ID = 40
-_HINT_WIDTH = 76
-_CLOSE_TO_LIMIT = 0.7
 _TITLE_LINE = "=" * 22
 
 
@@ -51,7 +48,7 @@ class RunView(NamedTuple):
         config_exists: whether there is still such a file.
         history_path: as it is shown.
         previews: of failed jobs, the first few.
-        usual_s: how long the previewed jobs took when they succeeded, by job.
+        hints: what the evidence says about the way on.
         succeeded_since: a newer run of the same config that succeeded.
     """
 
@@ -61,7 +58,7 @@ class RunView(NamedTuple):
     config_exists: bool
     history_path: str
     previews: Sequence[Preview]
-    usual_s: dict[str, list[float]]
+    hints: Sequence[str]
     succeeded_since: int | None
 
     def shown_jobs(self) -> list[Job]:
@@ -86,8 +83,8 @@ def details_lines(view: RunView, invocation: Invocation, palette: Palette, cwd: 
         yield "-" * len(title)
         yield from map(safe, preview.lines or [f"({preview.note})"])
     yield from _further_logs(view, invocation)
-    for preview in view.previews:
-        yield from _hint(preview.job, view)
+    for hint in view.hints:
+        yield from hint_lines(hint)
     yield from _next_steps(view, invocation)
 
 
@@ -182,17 +179,17 @@ def _mark(status: str, palette: Palette) -> str:
 def _particulars(job: Job, now: float) -> str:
     """What follows a job's status: how long it took, and why it ended so."""
     if job.status == JobStatus.SKIPPED:
-        return f" ({safe(job.reason)})" if job.reason else ""
+        marked = f" - {_marked(job)}" if job.marked_by is not None else ""
+        return (f" ({safe(job.reason)})" if job.reason else "") + marked
     elapsed = job.duration_seconds
     if job.status == JobStatus.RUNNING and job.start_time is not None:
         elapsed = now - from_utc_text(job.start_time)
     time = "" if elapsed is None else f" ({duration(elapsed)})"
     if job.source_run_id is not None:
-        return f"{time} - reused from run {job.source_run_id}"
-    if job.marked_by is not None:
-        why = f": {safe(job.mark_reason)}" if job.mark_reason else ""
-        return f"{time} - marked by {safe(job.marked_by)}{why}"
-    notes = [note for note in (_reason(job), _attempt(job)) if note]
+        own = [f"reused from run {job.source_run_id}"]
+    else:
+        own = [_reason(job), _attempt(job)]
+    notes = [note for note in (*own, _marked(job)) if note]
     return f"{time} - {', '.join(notes)}" if notes else time
 
 
@@ -202,6 +199,13 @@ def _reason(job: Job) -> str:
     if job.status == JobStatus.RUNNING and job.retry_history and len(job.retry_history) > job.retry_count:
         reason = str(job.retry_history[-1].get("reason") or "")
     return re.sub(r"^Exit code (?=\d)", "Exit code: ", safe(reason or ""))
+
+
+def _marked(job: Job) -> str:
+    """Who said that a job may count as successful, and why."""
+    if job.marked_by is None:
+        return ""
+    return f"marked by {safe(job.marked_by)}{f': {safe(job.mark_reason)}' if job.mark_reason else ''}"
 
 
 def _attempt(job: Job) -> str:
@@ -247,26 +251,6 @@ def _kind(jobs: Sequence[Job]) -> str:
     return "interrupted job" if all(job.status == JobStatus.INTERRUPTED for job in jobs) else "more job"
 
 
-def _hint(job: Job, view: RunView) -> Iterator[str]:
-    """Whether a job that timed out hung, or needs more time: by what it usually takes."""
-    past = view.usual_s.get(job.id)
-    found = re.match(r"Timed out after (\d+):(\d\d):(\d\d)(?: \((\w+)\))?", job.reason or "")
-    if job.status != JobStatus.TIMEOUT or not past or found is None:
-        return
-    hours, minutes, seconds, default = found.groups()
-    allowed = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
-    usual = median(past)
-    where = default or f"jobs[{job.position}].timeout"
-    advice = (
-        f"its limit is close to that: raise it ({where})."
-        if usual >= _CLOSE_TO_LIMIT * allowed
-        else f"look for a hang before raising its limit ({where})."
-    )
-    text = f"Hint: {safe(job.id)} usually takes {limit(usual)} ({count(len(past), 'run')}): {advice}"
-    yield ""
-    yield from textwrap.wrap(text, _HINT_WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
 # --- what to type next ---------------------------------------------------------------------
 
 
@@ -303,8 +287,7 @@ def _resume_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
     yield ""
     yield "To resume all remaining jobs:"
     yield f"  {_resume(run, view, invocation)}"
-    failed = any(job.status in FAILURES for job in view.details.jobs)
-    if failed:
+    if can_retry_failed(view.details.jobs):
         yield ""
         yield "To resume only failed jobs:"
         yield f"  {_resume(run, view, invocation, '--resume-failed-only')}"

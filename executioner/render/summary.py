@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.render.command import Invocation
-from executioner.render.text import Palette, count, duration, local_time, log_path, quoted, safe
+from executioner.render.text import Palette, count, duration, hint_lines, local_time, log_path, quoted, safe
 from executioner.verdict import COUNT_AS_DONE, LEFT_OUT, JobOutcome
 
 #: More entries than this are grouped, after the first few.
@@ -30,6 +30,7 @@ class RunReport(NamedTuple):
     outcomes: Sequence[JobOutcome]
     resumes: int | None = None  # the run that it resumes
     reused: int = 0  # so many of the completed jobs were taken over from there
+    hints: Sequence[str] = ()  # what the evidence says about the way on
 
     def having(self, *statuses: JobStatus) -> list[JobOutcome]:
         """The outcomes with one of some statuses."""
@@ -57,6 +58,8 @@ def summary_text(report: RunReport, invocation: Invocation, palette: Palette, cw
             lines += ["", title, *_troubled(outcomes, report.run_id, invocation, cwd, width)]
     if skipped:
         lines += ["", "Skipped Jobs:", *_skipped(skipped, report.run_id, invocation)]
+    for hint in report.hints:
+        lines += hint_lines(hint)
     lines += ["", *_next_steps(report, bool(failed), bool(interrupted), invocation)]
     return "\n".join(lines) + "\n"
 

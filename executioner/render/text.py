@@ -11,6 +11,9 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
+_HINT_WIDTH = 76
+
+
 class Palette(NamedTuple):
     """How a stream shows things: colours or not, which symbols it has."""
 
@@ -110,6 +113,13 @@ def columns(text: str) -> int:
     from wcwidth import width
 
     return width(text)
+
+
+def hint_lines(hint: str) -> list[str]:
+    """A hint as lines that are no wider than a page, after an empty one."""
+    import textwrap
+
+    return ["", *textwrap.wrap(f"Hint: {hint}", _HINT_WIDTH, break_long_words=False, break_on_hyphens=False)]
 
 
 def quoted(word: str) -> str:

@@ -12,6 +12,7 @@ from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.details import Preview, RunView, details_lines
 from executioner.render.text import Palette
+from executioner.suggest import timeout_hint
 
 TYPED = Invocation(["executioner.py"], config="flow.json")
 HOSTILE = "a\x1b[2J\nb\u202ec\u2028d\x9be\udcff"
@@ -90,7 +91,7 @@ def view(jobs: Sequence[Job], one: Run | None = None, **changes: Any) -> RunView
         "config_exists": True,
         "history_path": "/h/history.db",
         "previews": [],
-        "usual_s": {},
+        "hints": [],
         "succeeded_since": None,
         **changes,
     }
@@ -406,8 +407,8 @@ def test_the_logs_that_are_not_previewed(failures: int, shown: list[str]) -> Non
 
 def hint(one: Job, past: list[float] | None, **changes: Any) -> list[str]:
     """What is said of a previewed job and how long it took before."""
-    usual = {} if past is None else {one.id: past}
-    found = ending(view([one], run(resumable=False), previews=[Preview(one, ["x"])], usual_s=usual, **changes))
+    hints = [text for text in [timeout_hint(one, past or [])] if text is not None]
+    found = ending(view([one], run(resumable=False), previews=[Preview(one, ["x"])], hints=hints, **changes))
     return found[4:]
 
 
@@ -560,7 +561,7 @@ def test_hostile_text_of_a_job(status: str, field: str) -> None:
     one = job(values.pop("id") or "", values.pop("status") or "", **values)
     state = run(status="RUNNING", resumable=False) if status == "RUNNING" else run()
     previews = [Preview(one, [])] if status in ("FAILED", "TIMEOUT") else []
-    shown = view([one], state, previews=previews, usual_s={one.id: [2.0]})
+    shown = view([one], state, previews=previews, hints=filter(None, [timeout_hint(one, [2.0])]))
     assert_harmless("\n".join(screen(shown)))
 
 

@@ -1,0 +1,97 @@
+"""What the history, the logs and the processes say about a run that did not succeed."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+from executioner.commands.configfile import config_content
+from executioner.commands.leftovers import find_leftovers
+from executioner.history.liveness import NO_RESULT
+from executioner.history.lock import this_process
+from executioner.history.reader import History
+from executioner.joblog import tail
+from executioner.model import JobStatus, RunStatus
+from executioner.records import Job, Run, RunDetails
+from executioner.suggest import Evidence, Failure, Survivor
+
+#: At most so many earlier runs are compared.
+_MOST_COMPARED = 10
+_TAIL_LINES = 10
+CHANGED = "changed since"
+
+
+def evidence(history: History, details: RunDetails, looked_at: Sequence[Job], *, config_changed: bool) -> Evidence:
+    """What is known about a run; ``looked_at`` are the failed jobs that matter.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    run = details.run
+    timed_out = [job for job in looked_at if job.status == JobStatus.TIMEOUT]
+    return Evidence(
+        run,
+        config_changed,
+        survivors(history, details),
+        looked_at,
+        {job.id: history.usual_s(run.application_name, job.id) for job in timed_out},
+        {job.id: _failures(history, run, job) for job in looked_at if job.status == JobStatus.FAILED},
+    )
+
+
+def config_state(run: Run) -> tuple[str | None, bool]:
+    """What became of a run's config since, and whether there is still such a file."""
+    if run.config_path is None:
+        return None, False
+    try:
+        content = config_content(run.config_path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "no longer exists", False
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}", True
+    if run.config_hash is None:
+        return None, True
+    same = hashlib.sha256(content).hexdigest() == run.config_hash
+    return "unchanged since" if same else CHANGED, True
+
+
+def survivors(history: History, details: RunDetails) -> list[Survivor]:
+    """The jobs of a dead run that still run; nothing is looked for where none can be left."""
+    run = details.run
+    if run.status != RunStatus.INTERRUPTED or not any(job.reason == NO_RESULT for job in details.jobs):
+        return []
+    crashes = history.crashes((), this_process().boot_id, run.run_id)
+    return [Survivor(one.job, one.pid) for one in find_leftovers(crashes, history.identity)]
+
+
+def last_output(job: Job, lines: int) -> list[str]:
+    """The last lines that a job's last attempt printed.
+
+    Raises:
+        OSError: its log cannot be read.
+        EOFError: its log was emptied since.
+    """
+    if job.log_path is None:
+        return []
+    last = job.retry_history[-1] if job.retry_history else {}
+    start, end = last.get("log_start"), last.get("log_end")
+    if not isinstance(start, int) or not isinstance(end, int):  # not recorded: all of it
+        start, end = 0, os.stat(job.log_path).st_size
+    return tail(job.log_path, start, end, lines)
+
+
+def _failures(history: History, run: Run, job: Job) -> list[Failure]:
+    """How a job failed in a run and in those directly before, in which it came to run; the newest first."""
+    found = []
+    for run_id, one in [
+        (run.run_id, job),
+        *history.earlier(run.application_name, job.id, run.run_id, _MOST_COMPARED),
+    ]:
+        if one.status == JobStatus.SKIPPED or one.source_run_id is not None:
+            continue
+        if one.status != JobStatus.FAILED:
+            break
+        try:
+            found.append(Failure(run_id, last_output(one, _TAIL_LINES)))
+        except (OSError, EOFError):
+            break
+    return found

@@ -1,0 +1,130 @@
+"""What to do about a run that did not succeed: rules, each from evidence to a hint that says why.
+
+Pure. The evidence is gathered by ``commands.evidence``; a rule that has nothing to say gives None.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from executioner.estimate import median
+from executioner.model import FAILURES, JobStatus
+from executioner.records import Job, Run
+from executioner.render.text import count, limit, safe
+
+_CLOSE_TO_LIMIT = 0.7
+_COMPARED_LINES = 5
+_MOST_NAMED = 3
+_TIMED_OUT = re.compile(r"Timed out after (?:(\d+):(\d\d):(\d\d)|([\d.]+) s)(?: \((\w+)\))?")
+# what differs between two outputs of one error: identifiers, addresses, and every number
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*\b|\d+")
+
+
+class Survivor(NamedTuple):
+    """A job of a dead run that still runs."""
+
+    job: str
+    pid: int
+
+
+class Failure(NamedTuple):
+    """What an earlier run, or this one, left of a job that failed in it: the last lines of its output."""
+
+    run_id: int
+    tail: Sequence[str]
+
+
+class Evidence(NamedTuple):
+    """What is known about a run that did not succeed.
+
+    Attributes:
+        run: the run.
+        config_changed: whether the config file is another one now.
+        survivors: jobs that outlived the runner.
+        failed: the failed jobs that are looked at.
+        usual_s: by job, how long it took the last times that it succeeded.
+        failures: by job, how it failed in this run and in those directly before, the newest first.
+    """
+
+    run: Run
+    config_changed: bool
+    survivors: Sequence[Survivor]
+    failed: Sequence[Job]
+    usual_s: dict[str, Sequence[float]]
+    failures: dict[str, Sequence[Failure]]
+
+
+def hints(evidence: Evidence) -> list[str]:
+    """What the rules say, the most urgent first."""
+    found = [survivors_hint(evidence.survivors), changed_hint(evidence)]
+    found += [same_error_hint(job.id, evidence.failures.get(job.id, ())) for job in evidence.failed]
+    found += [timeout_hint(job, evidence.usual_s.get(job.id, ())) for job in evidence.failed]
+    return [hint for hint in found if hint is not None]
+
+
+def can_retry_failed(jobs: Sequence[Job]) -> bool:
+    """Whether ``--resume-failed-only`` is a way on: a job failed, and nobody said that it may count as done."""
+    return any(job.status in FAILURES and job.marked_by is None for job in jobs)
+
+
+def survivors_hint(survivors: Sequence[Survivor]) -> str | None:
+    """A job that still runs could be run twice at once."""
+    if not survivors:
+        return None
+    named = ", ".join(f"{safe(one.job)} (pid {one.pid})" for one in survivors[:_MOST_NAMED])
+    more = f" and {len(survivors) - _MOST_NAMED} more" if len(survivors) > _MOST_NAMED else ""
+    verb, them = ("is", "it") if len(survivors) == 1 else ("are", "them")
+    return (
+        f"{named}{more} of this run {verb} still running though the runner is gone: wait for {them},"
+        f" or end {them} with --kill-leftovers when you resume."
+    )
+
+
+def changed_hint(evidence: Evidence) -> str | None:
+    """Of a config that is another one now a resume may do more, or less, than is expected."""
+    if not (evidence.config_changed and evidence.run.resumable):
+        return None
+    return "the config has changed since this run: add --dry-run to see first what resuming would do."
+
+
+def same_error_hint(job: str, failures: Sequence[Failure]) -> str | None:
+    """What failed in the same way before will most likely do so again."""
+    if not failures or not comparable(failures[0].tail):
+        return None
+    first = comparable(failures[0].tail)
+    runs: list[int] = []
+    for failure in failures:
+        if comparable(failure.tail) != first:
+            break
+        runs.append(failure.run_id)
+    if len(runs) < 2:
+        return None
+    shown = ", ".join(map(str, reversed(runs[:_MOST_NAMED])))
+    earlier = "..., " if len(runs) > _MOST_NAMED else ""
+    return (
+        f"{safe(job)} ended with the same error in the last {count(len(runs), 'run')} ({earlier}{shown}):"
+        " resuming alone will hardly help, look at its log for the cause first."
+    )
+
+
+def comparable(tail: Sequence[str]) -> list[str]:
+    """The last lines of an output without what differs each time: numbers, times, identifiers, spaces."""
+    lines = [" ".join(_VARYING.sub("#", line).split()) for line in tail]
+    return [line for line in lines if line][-_COMPARED_LINES:]
+
+
+def timeout_hint(job: Job, usual_s: Sequence[float]) -> str | None:
+    """Whether a job that timed out hung, or needs more time: by what it usually takes."""
+    found = _TIMED_OUT.match(job.reason or "")
+    if job.status != JobStatus.TIMEOUT or not usual_s or found is None:
+        return None
+    hours, minutes, seconds, whole, default = found.groups()
+    allowed = float(whole) if whole else int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    usual = median(usual_s)
+    where = default or f"jobs[{job.position}].timeout"
+    advice = (
+        f"its limit is close to that: raise it ({where})."
+        if usual >= _CLOSE_TO_LIMIT * allowed
+        else f"look for a hang before raising its limit ({where})."
+    )
+    return f"{safe(job.id)} usually takes {limit(usual)} ({count(len(usual_s), 'run')}): {advice}"
