@@ -41,6 +41,7 @@ class Wanted(NamedTuple):
 
     failed_only: bool = False
     if_changed: IfChanged = IfChanged.STOP
+    take_over: bool = True  # that jobs before the one that was started with count as done
 
 
 class Parent(NamedTuple):
@@ -212,7 +213,8 @@ class _Choice:
             return None
         if done:
             return None
-        if past is not None and past.reason == BY_FROM_JOB and past.status == JobStatus.SKIPPED:
+        counted = past is not None and past.reason == BY_FROM_JOB and past.status == JobStatus.SKIPPED
+        if counted and self._wanted.take_over:
             return BY_FROM_JOB
         if self._from_job is not None:
             return BY_FROM_JOB if position in self._before else NOT_AFTER

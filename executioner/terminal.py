@@ -220,6 +220,8 @@ class Terminal:
         answer = bytearray()
         while not answer.endswith(b"\n") and (data := os.read(0, 1024)):
             answer += data
+        if not answer.endswith(b"\n"):  # Ctrl-D: what follows begins on a line of its own
+            self.err.write("\n")
         return answer.decode(errors="replace")
 
     def width(self) -> int | None:

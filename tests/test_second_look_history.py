@@ -533,17 +533,34 @@ def line_of(process: Any) -> str:
 
 
 def test_following_a_job_whose_runner_was_killed(program: Program) -> None:
-    """It ends with what the job printed, and says on stderr that the runner is gone."""
-    program.config({"load": "echo one; touch up; read x < gate"})
-    with gate(program), ended(program.start("-c", "flow.json")) as runner:
+    """It goes on while the job outlives its runner, and says on stderr what has become of both."""
+    program.config({"load": "echo one; echo $$ > pid; touch up; read x < gate; echo two"})
+    with gate(program) as let_on, ended(program.start("-c", "flow.json")) as runner:
         program.wait_for("up")
         with ended(program.start("--show-log", "1", "load", "--follow")) as follower:
             assert line_of(follower).startswith("=== load, run 1, ")
             assert line_of(follower) == "one\n"
             kill(runner)
+            assert follower.stderr is not None
+            pid = pid_in(program, "pid")
+            told: str = follower.stderr.readline()
+            assert told == f"Note: the runner of run 1 is gone, load still runs (pid {pid})\n"
+            let_on()
             out, err = follower.communicate(timeout=30)
-    assert (follower.returncode, out) == (0, "")
-    assert err == "Note: The runner of run 1 is gone. If load still runs, its log still grows\n"
+    assert (follower.returncode, out) == (0, "two\n")
+    assert err == "Note: the runner of run 1 is gone, load has ended too: its result is not known\n"
+
+
+def test_following_a_job_that_ended_with_its_runner(program: Program) -> None:
+    """Where nothing of the job is left the following ends at once with what it printed."""
+    program.config({"load": "echo one; kill -9 $PPID"})
+    assert program("-c", "flow.json").code == -9
+    wait_until(lambda: "INTERRUPTED" in program("--show-run", "1").out, "the death of the runner")
+    shown = program("--show-log", "1", "load", "--follow")
+    assert (shown.code, shown.out.splitlines()[1:]) == (0, ["one"])
+    assert shown.err == (
+        "Note: the runner of run 1 is gone, load does not run any more: its result is not known\n"
+    )
 
 
 def test_following_prefers_the_running_job(program: Program) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from time import time
 
 from executioner.commands.context import Context, run_flags, user_name
-from executioner.commands.past import Past, find, open_past
+from executioner.commands.past import Past, find_lineage
 from executioner.definition import recorded_dependencies
-from executioner.errors import RunRefusedError, UnknownRunError, UsageError
+from executioner.errors import RunRefusedError, UsageError
 from executioner.graph import reach
 from executioner.history.lineage import Lineage
 from executioner.history.store import HistoryWriter
@@ -17,6 +17,7 @@ from executioner.render.command import Invocation
 from executioner.render.error import note_text
 from executioner.render.mark import mark_lines
 from executioner.render.text import count, safe, shown_path
+from executioner.verdict import COUNT_AS_DONE
 
 
 def mark_success(context: Context, wanted: str, names: Sequence[str], reason: str | None) -> int:
@@ -27,10 +28,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
         RunRefusedError: the run is on.
         HistoryError: the history cannot be used.
     """
-    past = open_past(context, wanted)
-    lineage = find(context, past, wanted, past.history.lineage) if past else None
-    if past is None or lineage is None:
-        raise UnknownRunError("There is no run to mark jobs of: nothing was ever run.")
+    past, lineage = find_lineage(context, wanted, "There is no run to mark jobs of: nothing was ever run")
     run, options = lineage.run, context.options
     typed = _typed(context, past, lineage)
     jobs = _chosen(past, lineage, names)
@@ -76,9 +74,14 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
     finally:
         writer.close()
     terminal.out.write(f"\nMarked: {', '.join(safe(job.id) for job in to_mark)}\n")
-    config = run.config_path is not None
-    words = ("--resume-from", str(run.run_id))
-    line = typed.run(*words) if config else typed.resume_template(*words)
+    marked = {job.id for job in to_mark}
+    left = [job for job in lineage.jobs if not (job.is_done or job.id in marked or job.reason in COUNT_AS_DONE)]
+    if not left:
+        terminal.out.write(f"Nothing of run {run.run_id} is left to resume.\n")
+        return 0
+    back = () if lineage.newest.run_id == run.run_id else ("--yes",)
+    words = ("--resume-from", str(run.run_id), *back)
+    line = typed.resume_template(*words) if run.config_path is None else typed.run(*words)
     terminal.out.write(f"To resume run {run.run_id}:\n  {line}\n")
     return 0
 

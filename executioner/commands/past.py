@@ -9,8 +9,10 @@ from typing import NamedTuple, TypeVar
 from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
 from executioner.errors import NoHistoryError, UnknownRunError
+from executioner.history.lineage import Lineage
 from executioner.history.query import RunFilter
 from executioner.history.reader import History, config_paths
+from executioner.model import NextStep
 from executioner.records import RunDetails
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
@@ -30,10 +32,11 @@ class Past(NamedTuple):
     config_paths: tuple[str, ...]  # of ``-c``; empty without it
 
 
-def open_past(context: Context, run: str = "last") -> Past | None:
+def open_past(context: Context, run: str = "last", nothing: str = "") -> Past | None:
     """Open the history that is meant for reading; None if nothing was ever run, which is then said.
 
-    ``run`` is the one that is wanted; of an id it is an error that there is none.
+    ``run`` is the one that is wanted; of an id it is an error that there is none, and of ``last`` where
+    ``nothing`` says what that means.
 
     Raises:
         HistoryError: it cannot be used, or ``--db`` names none.
@@ -52,10 +55,31 @@ def open_past(context: Context, run: str = "last") -> Past | None:
             raise
         if run != "last":
             raise _unknown_run(_not_found(run), [], shown_path(path, context.cwd)) from None
+        if nothing:
+            raise _nothing(nothing, context, path, typed) from None
         say_no_runs(context, path, typed)
         return None
     paths = () if options.config is None else config_paths(os.path.join(context.cwd, options.config))
     return Past(history, typed, shown_path(history.path, context.cwd), paths)
+
+
+def find_lineage(context: Context, wanted: str, nothing: str) -> tuple[Past, Lineage]:
+    """The run that is to be gone on with, with what became of it since.
+
+    Raises:
+        UnknownRunError: there is no such run; ``nothing`` says so where nothing was ever run.
+    """
+    past = open_past(context, wanted, nothing)
+    lineage = find(context, past, wanted, past.history.lineage, nothing) if past else None
+    assert past is not None
+    assert lineage is not None
+    return past, lineage
+
+
+def _nothing(what: str, context: Context, path: str, typed: Invocation) -> UnknownRunError:
+    line = typed.template("-c", "FILE") if typed.config is None else typed.run()
+    body = [f"History: {shown_path(path, context.cwd)}"]
+    return UnknownRunError(what, body=body, steps=[NextStep("To run a workflow:", line=line)])
 
 
 def say_no_runs(context: Context, path: str, typed: Invocation) -> None:
@@ -90,10 +114,10 @@ def find_run(context: Context, past: Past, wanted: str) -> RunDetails | None:
     return find(context, past, wanted, past.history.run)
 
 
-def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T]) -> _T | None:
+def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T], nothing: str = "") -> _T | None:
     """What ``read`` makes of a run, which is named by its id or is the newest, of ``-c`` where that is given.
 
-    None if nothing was ever run, which is then said.
+    None if nothing was ever run, which is then said; an error where ``nothing`` says what that means.
 
     Raises:
         UnknownRunError: there is no such run, with the recent ones that there are.
@@ -109,6 +133,8 @@ def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T]) -
         return read(newest.run_id)
     if past.config_paths and next(history.find(RunFilter(), 1), None) is not None:
         raise _unknown(context, past, f"No run of {context.options.config} in history.")
+    if nothing:
+        raise _nothing(nothing, context, history.path, past.typed)
     say_no_runs(context, history.path, past.typed)
     return None
 

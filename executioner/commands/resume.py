@@ -18,18 +18,18 @@ from executioner.commands.context import (
 from executioner.commands.execute import ChangedMeanwhileError, Environments, Execution, Resumed
 from executioner.commands.guards import check_log_dir, preferences
 from executioner.commands.leftovers import clear_leftovers, find_leftovers
-from executioner.commands.past import Past, find, open_past
+from executioner.commands.past import Past, find_lineage
 from executioner.commands.run import refuse_unproven
 from executioner.commands.workflow import load
 from executioner.definition import definer
-from executioner.errors import RunRefusedError, UnknownRunError, UsageError
+from executioner.errors import RunRefusedError, UsageError
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import UnfinishedRun
 from executioner.history.lock import this_process
 from executioner.history.query import RunFilter
 from executioner.history.reader import config_paths
 from executioner.history.store import HistoryWriter
-from executioner.model import JobStatus, NextStep, RunStatus, Workflow
+from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
 from executioner.records import Run
 from executioner.render.command import Invocation, steps_text
@@ -38,6 +38,7 @@ from executioner.render.resume import changes_lines, resume_lines, resume_object
 from executioner.render.runs import status_words
 from executioner.render.text import clock_time, count, local_time, quoted, safe, shown_path
 from executioner.resume import IfChanged, Parent, ResumePlan, Wanted, make_resume_plan
+from executioner.verdict import BY_FROM_JOB, BY_SKIP
 
 _MOST_TRIES = 5
 _MOST_NAMED = 5
@@ -87,10 +88,7 @@ def _prepare(context: Context) -> _Prepared | None:
     """
     wanted = context.options.resume_from or "last"
     workflow = None if context.options.config is None else load(context)
-    past = open_past(context, wanted)
-    lineage = find(context, past, wanted, past.history.lineage) if past else None
-    if past is None or lineage is None:
-        raise UnknownRunError("There is no run to resume: nothing was ever run.")
+    past, lineage = find_lineage(context, wanted, "There is no run to resume: nothing was ever run")
     run = lineage.run
     notes = [] if wanted != "last" or workflow is not None else [_naming(run)]
     if workflow is None:
@@ -207,7 +205,7 @@ def _with_options(context: Context, run: Run, workflow: Workflow) -> tuple[Conte
     options = context.options._replace(resume_from=str(run.run_id))
     env = {name: value for name, value in _recorded_env(run).items() if name not in options.env}
     known = {job.id for job in workflow.jobs}
-    skipped = [name for name in _recorded_list(run, "skip") if name in known]
+    skipped = [name for name in _recorded_list(run, "skip") if name in known and name != options.from_job]
     notes = []
     if options.skip_given:
         no_longer = [name for name in skipped if name not in options.skip]
@@ -255,7 +253,7 @@ def _plan(context: Context, workflow: Workflow, lineage: Lineage, key: bytes) ->
         definer(workflow.env, key),
         {name: value for name, value in options.env.items() if not looks_secret(name)},
         preferences(context, workflow),
-        Wanted(options.failed_only, IfChanged(options.if_changed)),
+        Wanted(options.failed_only, IfChanged(options.if_changed), take_over=not options.skip_given),
         os.cpu_count() or 1,
     )
 
@@ -337,41 +335,51 @@ def _nothing_left(context: Context, lineage: Lineage, plan: ResumePlan, typed: I
     """Whether there is nothing to run, which is then said."""
     options, run = context.options, lineage.run
     asked = options.from_job is not None or options.if_changed == IfChanged.RERUN
-    succeeded = run.status == RunStatus.SUCCESS and not asked
-    if not succeeded and not plan.is_empty:
+    if not plan.is_empty and (run.status != RunStatus.SUCCESS or asked):
         return False
-    run_id, jobs = run.run_id, lineage.jobs
-    skipped = [job.id for job in jobs if job.status == JobStatus.SKIPPED and not job.is_done]
-    steps = [NextStep("To run all of it again:", line=typed.run())]
-    if options.failed_only and not all(job.is_done for job in jobs):
-        what = f"Nothing to retry: no job of run {run_id} failed or was interrupted"
+    missing = [job.id for job in lineage.jobs if not job.is_done]
+    again = NextStep("To run all of it again:", line=typed.run())
+    if plan.plan.positions(Action.LEAVE_OUT):
+        what = f"Nothing to retry: no job of run {run.run_id} failed or was interrupted"
         everything = run_words(options._replace(failed_only=False))
-        steps = [NextStep("To resume all remaining jobs:", line=typed.run(*everything))]
-    elif skipped:
-        what = f"Nothing to resume: all other jobs of run {run_id} succeeded, {', '.join(skipped[:_MOST_NAMED])}"
-        more = f" and {len(skipped) - _MOST_NAMED} more" if len(skipped) > _MOST_NAMED else ""
-        what += f"{more} {'was' if len(skipped) == 1 else 'were'} skipped on request"
-        unskipped = run_words(options._replace(skip=(), skip_given=True))
-        steps = [NextStep("To run what was skipped:", line=typed.run(*unskipped))]
+        again = NextStep("To resume all remaining jobs:", line=typed.run(*everything))
+    elif missing:
+        what = f"Nothing to resume: all other jobs of run {run.run_id} succeeded, {_why_not(plan, missing)}"
+        if plan.plan.positions(Action.SKIP):
+            skipping_none = run_words(options._replace(skip=(), skip_given=True))
+            again = NextStep("To run what is skipped:", line=typed.run(*skipping_none))
     else:
+        jobs = lineage.jobs
         marked = any(job.marked_by is not None for job in jobs)
-        what = (
-            f"Nothing to resume: {'the only job' if len(jobs) == 1 else f'all {len(jobs):,} jobs'} of run {run_id}"
-        )
-        what += f" {'have succeeded or are marked as successful' if marked else 'succeeded'}"
+        whole = "the only job" if len(jobs) == 1 else f"all {len(jobs):,} jobs"
+        ended = "have succeeded or are marked as successful" if marked else "succeeded"
+        what = f"Nothing to resume: {whole} of run {run.run_id} {ended}"
         if plan.added:
-            why = f"Added to the config since: {_named(plan, plan.added)}. To run all of it:"
-            steps = [NextStep(why, line=typed.run())]
-    context.terminal.err.write(
-        "\n".join([f"{safe(what)} ({safe(run.application_name)})", *steps_text(steps, typed)]) + "\n"
-    )
+            added = f"Added to the config since: {_names(plan, plan.added)}"
+            again = NextStep(f"{added}. To run all of it:", line=again.line)
+    lines = [f"{safe(what)} ({safe(run.application_name)})", *steps_text([again], typed)]
+    context.terminal.err.write("\n".join(lines) + "\n")
     return True
 
 
-def _named(plan: ResumePlan, positions: Sequence[int]) -> str:
-    jobs = plan.plan.workflow.jobs
-    more = f" and {len(positions) - _MOST_NAMED} more" if len(positions) > _MOST_NAMED else ""
-    return ", ".join(jobs[at].id for at in positions[:_MOST_NAMED]) + more
+def _why_not(plan: ResumePlan, missing: Sequence[str]) -> str:
+    """Why jobs that did not succeed are not run now, in words."""
+    index, reasons = plan.plan.graph.index, plan.plan.reasons
+    words = {BY_SKIP: "skipped on request", BY_FROM_JOB: "counted as done"}
+    groups: dict[str, list[str]] = {}
+    for name in missing:
+        why = words.get(reasons.get(index[name], ""), "") if name in index else "no longer in the config"
+        groups.setdefault(why, []).append(name)
+    return ", ".join(f"{_few(names)} {'is' if len(names) == 1 else 'are'} {why}" for why, names in groups.items())
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _names(plan: ResumePlan, positions: Sequence[int]) -> str:
+    return _few([plan.plan.workflow.jobs[at].id for at in positions])
 
 
 def _refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> None:
@@ -380,15 +388,14 @@ def _refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> No
     missing = [name for name in _recorded_list(run, "env_secret") if name not in options.env and is_variable(name)]
     if missing:
         flags = run_flags({"env_secret": missing})
+        one = len(missing) == 1
+        from_shell = "it again, from a variable of the shell" if one else "them again, from variables of the shell"
         again = typed._replace(flags=" ".join(filter(None, [typed.flags, flags])))
         raise UsageError(
-            f"Run {run.run_id} had --env {', '.join(missing)}, whose value"
-            f"{' was' if len(missing) == 1 else 's were'} not kept",
-            "its name looks secret" if len(missing) == 1 else "their names look secret",
+            f"Run {run.run_id} had --env {', '.join(missing)}, whose value{' was' if one else 's were'} not kept",
+            "its name looks secret" if one else "their names look secret",
             assurance="Nothing was run.",
-            steps=[
-                NextStep("To give it again, from a variable of the shell:", line=again.run(*run_words(options)))
-            ],
+            steps=[NextStep(f"To give {from_shell}:", line=again.run(*run_words(options)))],
         )
 
 
@@ -461,5 +468,5 @@ def _warnings(past: Past, run: Run, plan: ResumePlan) -> list[str]:
             notes.append(f"run {newest.run_id} of this config has succeeded since run {run.run_id}")
     kept = [at for at in plan.plan.positions(Action.REUSE) if at in plan.changed]
     if kept:
-        notes.append(f"kept, though changed since: {_named(plan, kept)}")
+        notes.append(f"kept, though changed since: {_names(plan, kept)}")
     return notes

@@ -40,11 +40,11 @@ def run(context: Context) -> int:
     environments = Environments(workflow, context.environment, context.options.env)
     if context.options.dry_run:
         return _preview(context, plan, history, typed)
+    refuse_unproven(context, typed, _unproven(plan, history))
     writer = HistoryWriter(history)
     try:
         for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
             context.terminal.err.write(note_text(note))
-        refuse_unproven(context, typed, _unproven(plan, history))
         clear_leftovers(
             context,
             typed,
@@ -79,7 +79,8 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
         )
         _suggest_resume(context, plan, history, typed)
     palette, verbose = context.terminal.out.palette, context.options.verbose
-    command = typed.run(*run_words(context.options))
+    accepted = context.options._replace(yes=context.options.yes or bool(unproven))
+    command = typed.run(*run_words(accepted))
     records = {name: "never run" if one is None else _record(one) for name, one in unproven}
     lines = plan_lines(plan, durations, command, palette, context.cwd, records, verbose=verbose)
     show_preview(context, lines, lambda: plan_object(plan, durations, records))

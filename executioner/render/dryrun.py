@@ -8,13 +8,6 @@ from executioner.render.text import Palette, count, limit, safe, shown_path
 from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
 
 DurationsByJob = Mapping[str, list[float]]
-#: Groups of jobs that do not run, by the reason, and what stands above them.
-PASSED_OVER = {
-    BY_SKIP: "Would skip on request (counts as done for what depends on it):",
-    BY_FROM_JOB: "Would count as done, because it comes before the first job:",
-    BY_FAILED_ONLY: "Would leave out (--resume-failed-only):",
-    NOT_AFTER: "Would leave out, because it does not come after the first job:",
-}
 
 
 def plan_lines(
@@ -37,7 +30,7 @@ def plan_lines(
     yield title
     yield "=" * len(title)
     for reason, positions in plan.passed_over().items():
-        yield PASSED_OVER[reason]
+        yield passed_over_title(reason, len(positions))
         for position in positions:
             name = workflow.jobs[position].id
             record = (unproven or {}).get(name)
@@ -64,6 +57,17 @@ def plan_lines(
     yield ""
     yield "Nothing was run. To run it:"
     yield f"  {command}"
+
+
+def passed_over_title(reason: str, number: int) -> str:
+    """What stands above a group of jobs that do not run."""
+    one = number == 1
+    return {
+        BY_SKIP: "Would skip on request (counts as done for what depends on it):",
+        BY_FROM_JOB: f"Would count as done (--from-job starts after {'it' if one else 'them'}):",
+        BY_FAILED_ONLY: "Would leave out (--resume-failed-only):",
+        NOT_AFTER: f"Would leave out ({'does' if one else 'do'} not depend on the job of --from-job):",
+    }[reason]
 
 
 def _particulars(job: Job, skipped: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from executioner.definition import NAMES, TEXTS, Change
 from executioner.model import JobStatus
 from executioner.plan import RUNS, Action, starting_order
-from executioner.render.dryrun import PASSED_OVER, DurationsByJob, job_object, passed_over_object, plan_head
+from executioner.render.dryrun import DurationsByJob, job_object, passed_over_object, passed_over_title, plan_head
 from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED
 from executioner.render.text import Palette, count, safe
 from executioner.resume import ResumePlan
@@ -38,7 +38,7 @@ def resume_lines(
                     yield from (f"    {safe(line)}" for line in change_lines(resume.changed[position]))
             yield ""
     if resume.removed:
-        yield "No longer in the config (left as it was):"
+        yield f"No longer in the config (left as {'it was' if len(resume.removed) == 1 else 'they were'}):"
         for name in resume.removed:
             yield f"  {palette.idle} {safe(name)}"
         yield ""
@@ -71,7 +71,7 @@ def _groups(resume: ResumePlan, palette: Palette) -> Iterator[tuple[str, str, Se
     yield f"Would execute remaining {_jobs(rest)}:", palette.idle, rest
     yield f"Would execute {_jobs(added)} added since:", palette.idle, added
     for reason, positions in plan.passed_over().items():
-        yield PASSED_OVER[reason], palette.idle, positions
+        yield passed_over_title(reason, len(positions)), palette.idle, positions
 
 
 def _jobs(positions: Sequence[int]) -> str:
@@ -184,4 +184,5 @@ def _difference(before: str, now: str) -> Iterator[str]:
     from difflib import unified_diff
 
     for line in list(unified_diff(old, new, lineterm="", n=1))[2:]:
-        yield "..." if line.startswith("@@") else f"{line[:1]} {line[1:]}"
+        if not line.startswith(("@@ -1,", "@@ -1 ")):  # before those nothing is left out
+            yield "..." if line.startswith("@@") else f"{line[:1]} {line[1:]}"
