@@ -66,7 +66,9 @@ def test_the_tour_of_the_readme(program: Program) -> None:
     assert "FileNotFoundError" in shell(block(README, "tour: show")).stdout
     assert "FileNotFoundError" in shell(block(README, "tour: look")).stdout
     assert shell(block(README, "tour: mend")).returncode == 0
-    assert "Total: 8 jobs to execute" in shell(block(README, "tour: preview")).stdout
+    preview = block(README, "tour: preview").split()
+    shown = program.on_terminal(*preview[1:], folder=checkout, script=bin_folder / "executioner", env=env)
+    assert (preview[0], shown.out) == ("executioner", block(README, "screen: preview"))
     assert shell(block(README, "tour: run")).returncode == 0
     report = (checkout / "examples/data_pipeline/report/report.html").read_text(encoding="utf-8")
     assert "<svg" in report

@@ -202,6 +202,11 @@ def test_the_documented_options_are_those_that_can_be_recorded(program: Program)
     common = ("--format", "json", "--skip", "a", "--env", "A=1", "--env", "KEY=1", "--continue-on-error")
     for flags in (("--parallel",), ("--sequential",), ("-j", "2")):
         found |= set(json.loads(program("-c", "flow.json", *common, *flags).out)["options"])
+    program.config({"a": "true", "b": "false"})
+    assert program("-c", "flow.json").code == 1
+    for more in (["--resume-failed-only", "--if-changed", "keep"], ["--from-job", "b", "--if-changed", "rerun"]):
+        resumed = program("-c", "flow.json", "--resume-from", "last", *more, "--format", "json")
+        found |= set(json.loads(resumed.out)["options"])
     assert found == set(fields("Options"))
 
 

@@ -13,7 +13,20 @@ PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 RECORDS = ("model", "events", "errors", "records")
 PURE = (
     "config.",
-    *("graph", "plan", "retry", "environ", "estimate", "verdict", "definition", "resume", "suggest", "render.", "times", "when"),
+    *(
+        "graph",
+        "plan",
+        "retry",
+        "environ",
+        "estimate",
+        "verdict",
+        "definition",
+        "resume",
+        "suggest",
+        "render.",
+        "times",
+        "when",
+    ),
 )
 EFFECTS = (
     *("process", "family", "leftovers", "signals", "joblog", "checks", "terminal"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from earlier_databases import job, make_earlier, many, summary, version_6, zone
 from harness import Program, Result, attempts, ended, wait_until
-from history_tools import gate, integrity, kill, lock_path, names, region, sql
+from history_tools import gate, integrity, kill, lock_path, names, pid_in, region, sql
 from past import make_past
 from screens import assert_harmless, commands_of, everything, figures, on_screen
 from test_migration import make_version_1

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Program, Result, ended, gate
+from harness import Program, Result, ended, gate, pid_in
 from past import FAILED, add_runs, make_past, untouched
 from screens import assert_harmless, everything, figures, on_screen, paste, plain, split_terminal
 
@@ -570,19 +570,25 @@ def test_a_live_run_in_its_second_attempt(program: Program) -> None:
 
 
 def test_a_killed_run(program: Program) -> None:
-    """After kill -9 of the runner it is INTERRUPTED at once, with its jobs, and nothing is written to say so."""
-    program.config({"first": "true", "load": "touch up; read x < gate", "after": "true"})
+    """After kill -9 of the runner it is INTERRUPTED at once, with its jobs, and nothing is written to say so.
+
+    What outlived the runner is named, with what can be done about it.
+    """
+    program.config({"first": "true", "load": "echo $$ > pid; touch up; read x < gate", "after": "true"})
     with gate(program.folder / "gate"), ended(program.start("-c", "flow.json")) as runner:
         program.wait_for("up")
         row = program.run_row()
         runner.kill()
         runner.communicate()
+        pid = pid_in(program.folder / "pid")
         before = recorded(program)
         screens = [on_screen(program, "--show-run", wanted).out for wanted in ("1", "last")]
         listed = json.loads(shown(program("--show-run", "1", "--format", "json")))
         assert recorded(program) == before
     assert screens[0] == screens[1]
-    assert figures(screens[0]) == figures(
+    hint = screens[0].partition("Hint: ")[2].partition("\n\n")[0]
+    unwrapped = screens[0].replace(hint, " ".join(hint.split()))
+    assert figures(unwrapped) == figures(
         "Run Details for ID 1:\n======================\nApplication: flow\nStatus: INTERRUPTED\n"
         "Reason: Its runner ended without recording a result\n"
         "Start Time: 2025-05-23 09:45:00\nEnd Time: unknown (last recorded 09:45:01)\nDuration: unknown\n"
@@ -592,6 +598,8 @@ def test_a_killed_run(program: Program) -> None:
         "✗ load  - INTERRUPTED - Its runner ended without recording a result\n"
         "- after - SKIPPED     (run interrupted)\n\n"
         "To see the log of 1 interrupted job:\n  executioner.py --show-log 1 load\n\n"
+        f"Hint: load (pid {pid}) of this run is still running though the runner is gone: wait for it, or end it"
+        " with --kill-leftovers when you resume.\n\n"
         "To resume all remaining jobs:\n  executioner.py -c flow.json --resume-from 1\n"
     )
     assert (listed["status"], listed["end_time"], listed["resumable"]) == ("INTERRUPTED", None, True)
