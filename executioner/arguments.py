@@ -33,6 +33,7 @@ exit codes:
 """
 
 
+_SHORTEST = 5  # of the beginning of an option that is taken for one
 _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
 
 
@@ -258,7 +259,8 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Arguments:
     """
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
-        raise _unknown(parser, rest[0], config_given=arguments.config is not None)
+        given = arguments.config is not None or arguments.resume_from is not None
+        raise _unknown(parser, rest[0], alone=not given)
     if arguments.sequential and (arguments.parallel or arguments.workers is not None):
         other = "--parallel" if arguments.workers is None else "--workers"
         parser.error(f"--sequential does not go with {other}")
@@ -375,16 +377,17 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.upper() for word in words))
 
 
-def _unknown(parser: argparse.ArgumentParser, word: str, *, config_given: bool) -> UsageError:
+def _unknown(parser: argparse.ArgumentParser, word: str, *, alone: bool) -> UsageError:
     """The error for an argument that no option takes, with what was probably meant."""
     if not word.startswith("-"):
-        guess = [] if config_given else [NextStep("Did you mean:", _meant(word))]
+        guess = [NextStep("Did you mean:", _meant(word))] if alone else []
         return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, SEE_OPTIONS])
     import difflib
 
     flag = word.partition("=")[0]
     known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
-    near = difflib.get_close_matches(flag, known, 1, _NEAR)
+    longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
+    near = longer or difflib.get_close_matches(flag, known, 1, _NEAR)
     meant = f', did you mean "{near[0]}"?' if near else ""
     return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[SEE_OPTIONS])
 

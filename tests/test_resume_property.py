@@ -194,6 +194,7 @@ def expected_of_resume(ask: Ask, jobs: Mapping[str, Definition], runs: Mapping[i
     if not ask.yes and any(run.root == parent.root and run.run_id > parent.run_id for run in runs.values()):
         return Expected(3)
     done = parent.done & set(jobs)
+    counted = parent.counted if ask.skip is None else set()
     env_differs = env_of(ask, parent) != parent.env
     changed = {job for job in done if env_differs or jobs[job] != parent.definitions[job]}
     from_here = closure(links.after, {ask.from_job} if ask.from_job else ())
@@ -204,26 +205,26 @@ def expected_of_resume(ask: Ask, jobs: Mapping[str, Definition], runs: Mapping[i
     elif ask.from_job is not None:
         execute = again
     else:
-        execute = again | (set(jobs) - done - parent.counted)
+        execute = again | (set(jobs) - done - counted)
     execute = execute & set(jobs) - skip
     reuse = done - again - (skip & changed if ask.if_changed != "keep" else set())
     if not execute or (parent.has_succeeded and ask.from_job is None and ask.if_changed != "rerun"):
         return Expected(0)
     if ask.if_changed == "stop" and reuse & changed:
         return Expected(2)
-    satisfied = execute | done | skip | parent.counted
-    if ask.failed_only and any(not jobs[job].dependencies <= satisfied for job in execute):
+    satisfied = execute | done | skip
+    if ask.failed_only and any(not jobs[job].dependencies <= satisfied | counted for job in execute):
         return Expected(2)
-    if ask.from_job is not None and not ask.yes and closure(links.before, again) - satisfied:
+    if ask.from_job is not None and not ask.yes and closure(links.before, again) - satisfied - parent.counted:
         return Expected(2)
     return Expected(None, frozenset(execute), frozenset(reuse), frozenset(again))
 
 
 def skip_of(ask: Ask, jobs: Mapping[str, Definition], parent: Run | None) -> set[str]:
-    """What is skipped: as asked now, else as asked of the run that is resumed."""
+    """What is skipped: as asked now, else as asked of the run that is resumed, but for what is asked for now."""
     if ask.skip is not None or parent is None:
         return set(ask.skip or ())
-    return set(parent.skip) & set(jobs)
+    return set(parent.skip) & set(jobs) - {ask.from_job}
 
 
 def env_of(ask: Ask, parent: Run | None) -> str | None:

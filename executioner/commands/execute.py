@@ -5,7 +5,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic, time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from executioner import __version__, environ, joblog
 from executioner.attempt import Conditions, Starter
@@ -15,7 +15,6 @@ from executioner.commands.finish import Finish
 from executioner.commands.guards import active_warnings, log_dir_error
 from executioner.definition import definer
 from executioner.folders import make_folder
-from executioner.history.lineage import Lineage
 from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter, NewJob, NewRun
 from executioner.leftovers import token
@@ -27,10 +26,13 @@ from executioner.render.command import Invocation
 from executioner.render.error import warning_text
 from executioner.render.progress import started_line
 from executioner.render.text import local_time, safe
-from executioner.resume import ResumePlan
 from executioner.scheduler import Scheduler
 from executioner.signals import signal_queue
 from executioner.terminal import Stream
+
+if TYPE_CHECKING:
+    from executioner.history.lineage import Lineage
+    from executioner.resume import ResumePlan
 
 #: Descriptors that are kept free of job logs: for ending jobs, and for the history.
 _SPARE_DESCRIPTORS = 12
@@ -76,8 +78,8 @@ class _Log(NamedTuple):
 class Resumed(NamedTuple):
     """What a run resumes: the plan in full, and the parent run as the plan was made from it."""
 
-    plan: ResumePlan
-    lineage: Lineage
+    plan: "ResumePlan"
+    lineage: "Lineage"
 
 
 class ChangedMeanwhileError(Exception):

@@ -30,6 +30,7 @@ def preferences(context: Context, workflow: Workflow) -> Preferences:
                 str(options.config),
                 details=_near_misses(unknown, known),
                 assurance="Nothing was run.",
+                steps=[NextStep("To see its jobs:", ("-c", str(options.config), "--dry-run"))],
             )
     if options.from_job in options.skip:
         raise UsageError(f"--from-job and --skip both name {options.from_job}", str(options.config))

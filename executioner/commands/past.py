@@ -10,8 +10,8 @@ from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
 from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.history.lineage import Lineage
-from executioner.history.query import RunFilter
-from executioner.history.reader import History, config_paths
+from executioner.history.query import RunFilter, config_paths
+from executioner.history.reader import History
 from executioner.model import NextStep
 from executioner.records import RunDetails
 from executioner.render.command import Invocation

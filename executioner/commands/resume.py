@@ -26,8 +26,7 @@ from executioner.errors import RunRefusedError, UsageError
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import UnfinishedRun
 from executioner.history.lock import this_process
-from executioner.history.query import RunFilter
-from executioner.history.reader import config_paths
+from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
 from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action

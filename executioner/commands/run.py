@@ -1,7 +1,7 @@
 """``-c FILE``: run a workflow, or show with ``--dry-run`` what that would do."""
 
 import os
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from executioner.commands.context import Context, history_path, invocation, run_words
 from executioner.commands.execute import Environments, Execution
@@ -10,8 +10,7 @@ from executioner.commands.leftovers import clear_leftovers, find_leftovers
 from executioner.commands.workflow import load
 from executioner.errors import NoHistoryError, UsageError
 from executioner.history.lock import this_process
-from executioner.history.query import RunFilter
-from executioner.history.reader import History, config_paths
+from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
 from executioner.model import JobStatus, NextStep
 from executioner.plan import Plan, make_plan
@@ -20,6 +19,9 @@ from executioner.render.command import Invocation
 from executioner.render.error import note_text
 from executioner.render.text import count
 from executioner.verdict import BY_FROM_JOB, ON_REQUEST
+
+if TYPE_CHECKING:
+    from executioner.history.reader import History
 
 #: Jobs without a success on record, each with the run of its newest result, where there is one.
 Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]
@@ -88,7 +90,9 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
     return 0
 
 
-def _history(path: str) -> History | None:
+def _history(path: str) -> "History | None":
+    from executioner.history.reader import History
+
     try:
         return History(path)
     except NoHistoryError:

@@ -5,7 +5,7 @@ import os
 
 from executioner.checks import plugin_checks
 from executioner.commands.configfile import config_content
-from executioner.commands.context import Context
+from executioner.commands.context import Context, Options
 from executioner.config.parse import parse
 from executioner.errors import UsageError
 from executioner.model import NextStep, Workflow
@@ -27,7 +27,8 @@ def load(context: Context) -> Workflow:
     try:
         content = config_content(path)
     except OSError as exc:
-        raise _unreadable(name, exc.strerror or str(exc), missing=isinstance(exc, FileNotFoundError)) from exc
+        missing = isinstance(exc, FileNotFoundError)
+        raise _unreadable(name, exc.strerror or str(exc), _instead(context.options) if missing else None) from exc
     return parse(
         content,
         path=_plain_path(path),
@@ -48,8 +49,17 @@ def _plain_path(path: str) -> str:
         return os.path.realpath(path)
 
 
-def _unreadable(name: str, why: str, *, missing: bool = False) -> UsageError:
-    steps = [NextStep("To start with a small example:", ("--simple-config",))] if missing else []
+def _instead(options: Options) -> NextStep:
+    """What to type where there is no such config."""
+    if options.resume_from is None:
+        return NextStep("To start with a small example:", ("--simple-config",))
+    db = () if options.db is None else ("--db", options.db)
+    again = (*db, "--resume-from", options.resume_from, "--dry-run")
+    return NextStep("To preview it with the config that the run was started with:", again)
+
+
+def _unreadable(name: str, why: str, step: NextStep | None = None) -> UsageError:
+    steps = [] if step is None else [step]
     return UsageError(f"The config cannot be read: {why}", name, steps=steps, assurance="Nothing was run.")
 
 

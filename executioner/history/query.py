@@ -7,6 +7,7 @@ what it yields and not what the history holds; they are merged as they are read.
 
 import heapq
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -255,3 +256,12 @@ _OPEN_CONFIGS = _open_groups("config_path", "run_by_config", "run_by_config")
 _OPEN_WITHOUT_CONFIG = _open_groups(
     "application_name", "run_by_application", "run_without_config", " AND config_path IS NULL"
 )
+
+
+def config_paths(path: str) -> tuple[str, ...]:
+    """The paths under which runs of a config file may be recorded; it need not exist any more."""
+    plain = os.path.abspath(path)
+    try:
+        return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
+    except ValueError:  # no file can have such a name
+        return (plain,)

@@ -16,7 +16,7 @@ from executioner.folders import default_history
 from executioner.history import files
 from executioner.history.lineage import Crash, Lineage, crashes, latest_results, lineage, newest_runs
 from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
-from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
+from executioner.history.query import Position, RunFilter, applications, config_paths, ended_runs, matches
 from executioner.history.read import IDENTITY, job_of, reading, run_details, run_of, running_rows, unfinished
 from executioner.history.usual import durations_s, runs_before, usual_s
 from executioner.model import RunStatus
@@ -267,12 +267,3 @@ class History:
             except sqlite3.Error as exc:
                 raise files.problem(self.path, exc) from exc
         return reading(self.path, work)
-
-
-def config_paths(path: str) -> tuple[str, ...]:
-    """The paths under which runs of a config file may be recorded; it need not exist any more."""
-    plain = os.path.abspath(path)
-    try:
-        return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
-    except ValueError:  # no file can have such a name
-        return (plain,)
