@@ -320,8 +320,8 @@ def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv:
         raise UsageError(what, "command line", steps=[*steps, SEE_OPTIONS])
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
         parser.error("--format csv goes with --list-runs or --show-run")
-    if arguments.format == "json" and modes == ["show_log"]:
-        parser.error("--format json does not go with --show-log")
+    if arguments.format == "json" and modes in (["show_log"], ["mark_success"]):
+        parser.error(f"--format json does not go with {_flag(modes[0])}")
     if not modes:
         _check_resume(parser, arguments)
     if arguments.mark_success is not None:

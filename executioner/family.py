@@ -136,7 +136,7 @@ class Family:
     """
 
     def __init__(self, leader: int, mark: str, alone_since: "Solitude | None") -> None:
-        self._leader = leader
+        self.leader = self._leader = leader
         self._mark = mark
         self._alone_since = alone_since
         self._known: set[tuple[int, float]] = set()

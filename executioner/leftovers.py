@@ -1,10 +1,12 @@
 """Processes of jobs that outlived their runner: finding, watching and ending them.
 
-Every process of a job carries the mark of its run and job in ``EXECUTIONER_TRACE``; what
-dropped that is found by its session and by its descent. Processes whose environment may not
-be read (another user's) are not found.
+Every process of a job carries the mark of its run and job in ``EXECUTIONER_TRACE``; one that
+dropped its environment still writes to the job's log, is in the session of one that does, or
+descends from it. Processes of which none of that may be read (another user's) are not found.
 """
 
+import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
@@ -18,14 +20,30 @@ _LAST_RESORT_S = 10.0  # after KILL
 
 
 class Leftover(NamedTuple):
-    """A job of a dead run that still runs. ``since`` is when its oldest process started, in Unix time."""
+    """A job of a dead run that still runs.
+
+    Attributes:
+        run_id: the run.
+        job: the job's id.
+        pid: its oldest process.
+        since: when that was started, in Unix time.
+        mark: what the marks of its processes begin with; the number of the attempt follows.
+        log_path: where they write to; None where that is not known.
+        created_at: of that process in seconds since boot: tells it from a later one with its pid.
+    """
 
     run_id: int
     job: str
     pid: int
     since: float
     mark: str
-    created_at: float  # in seconds since boot: tells the process from a later one with its pid
+    log_path: str | None
+    created_at: float
+
+    def owns(self, process: Process) -> bool:
+        """Whether a process shows by itself that it is the job's."""
+        marks = (process.trace or "").split()
+        return any(mark.startswith(self.mark) for mark in marks) or _writes_to(process.pid, self.log_path)
 
 
 def token(identity: bytes, run_id: int, pid: int | None, start_ticks: int | None) -> str:
@@ -33,28 +51,40 @@ def token(identity: bytes, run_id: int, pid: int | None, start_ticks: int | None
     return f"{identity.decode('ascii', 'replace')}-{run_id}-{pid}-{start_ticks or 0}"
 
 
-def find(run_id: int, run_token: str, jobs: Iterable[str]) -> list[Leftover]:
-    """Those of some jobs of a run that still have a process, in the given order."""
+def find(run_id: int, run_token: str, jobs: Iterable[tuple[str, str | None]]) -> list[Leftover]:
+    """Those of some jobs of a run, each given with its log, that still have a process."""
     table = process_table()
-    marked: dict[str, list[Process]] = {}
-    for process in table:
-        for mark in (process.trace or "").split():
-            if mark.startswith(f"{run_token}/"):
-                marked.setdefault(mark, []).append(process)
     found = []
-    for job in jobs:
-        for mark, processes in marked.items():
-            if mark.split("/")[1] == job:
-                oldest = min(processes, key=lambda process: (process.created_at, process.pid))
-                since = time.time() - (time.clock_gettime(BOOT_CLOCK) - oldest.created_at)
-                found.append(Leftover(run_id, job, oldest.pid, since, mark, oldest.created_at))
+    for job, log_path in jobs:
+        candidate = Leftover(run_id, job, 0, 0.0, f"{run_token}/{job}/", log_path, 0.0)
+        processes = [process for process in table if candidate.owns(process)]
+        if processes:
+            oldest = min(processes, key=lambda process: (process.created_at, process.pid))
+            since = time.time() - (time.clock_gettime(BOOT_CLOCK) - oldest.created_at)
+            found.append(candidate._replace(pid=oldest.pid, since=since, created_at=oldest.created_at))
     return found
+
+
+def _writes_to(pid: int, path: str | None) -> bool:
+    """Whether a process has a file as its stdout or stderr. proc(5)."""
+    if path is None:
+        return False
+    for fd in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == path:
+                return True
+    return False
 
 
 def has_process(one: Leftover) -> bool:
     """Whether the process that a leftover was found by is still there."""
     found = one_process(one.pid)
     return found is not None and found.created_at == one.created_at
+
+
+def holds_us(one: Leftover) -> bool:
+    """Whether this very process is one of the job's: it must not end itself."""
+    return os.getsid(0) in {family.leader for family in _families(one, process_table())}
 
 
 def end(leftovers: Sequence[Leftover], grace_s: float) -> list[Leftover]:
@@ -87,10 +117,9 @@ def _pressed(family: Family, table: ProcessTable, kill: bool) -> int:
 
 
 def _families(one: Leftover, table: ProcessTable) -> list[Family]:
-    """The families of a leftover: one for each session that a process with its mark is in.
+    """The families of a leftover: one for each session that a process of it is in.
 
     A session's number is not given away while it has a member, so each leads to that job's
     processes alone.
     """
-    sessions = {process.session for process in table if one.mark in (process.trace or "").split()}
-    return [Family(session, one.mark, None) for session in sorted(sessions)]
+    return [Family(session, one.mark, None) for session in sorted({p.session for p in table if one.owns(p)})]

@@ -207,8 +207,9 @@ class _Choice:
         past = self._past.get(position)
         done = position in self._done
         if position in self._skip:
-            outdated = position in self._changed and self._wanted.if_changed is not IfChanged.KEEP
-            return None if done and not outdated and position not in self._after else BY_SKIP
+            again = position in self._after or position in self.rerun
+            outdated = position in self._changed and self._wanted.if_changed is IfChanged.RERUN
+            return None if done and not again and not outdated else BY_SKIP
         if position in self._after or (position in self.rerun and (done or not self._wanted.failed_only)):
             return None
         if done:

@@ -544,14 +544,15 @@ def test_following_goes_through_the_attempts(program: Program) -> None:
 
 @pytest.mark.parametrize("at", ["output", "waiting"])
 def test_following_ends_when_the_runner_was_killed(program: Program, at: str) -> None:
-    """After kill -9 nobody would ever record the job's end: it ends by itself, with all that was printed."""
+    """After kill -9 nobody would ever record the job's end: it ends with the job, with all that was printed."""
     program.config({"a": "echo one; touch up; read x < gate", "b": "true"})
-    with gate(program.folder / "gate"), ended(program.start("-c", "flow.json")) as runner:
+    with gate(program.folder / "gate") as let_on, ended(program.start("-c", "flow.json")) as runner:
         program.wait_for("up")
         with ended(following(program, "1", "a" if at == "output" else "b")) as follower:
             if at == "output":
                 first = next_line(follower) + next_line(follower)
                 kill(runner)
+                let_on()
                 rest, err = rest_of(follower)
                 assert first + rest == whole_log(program, "a")
                 assert follower.returncode == 0

@@ -600,7 +600,9 @@ def test_a_killed_run(program: Program) -> None:
         "To see the log of 1 interrupted job:\n  executioner.py --show-log 1 load\n\n"
         f"Hint: load (pid {pid}) of this run is still running though the runner is gone: wait for it, or end it"
         " with --kill-leftovers when you resume.\n\n"
-        "To resume all remaining jobs:\n  executioner.py -c flow.json --resume-from 1\n"
+        "To wait for load, watch its log, then resume:\n  executioner.py --show-log 1 load --follow\n\n"
+        "To end it and resume all remaining jobs:\n"
+        "  executioner.py -c flow.json --resume-from 1 --kill-leftovers\n"
     )
     assert (listed["status"], listed["end_time"], listed["resumable"]) == ("INTERRUPTED", None, True)
     assert [job["status"] for job in listed["jobs"]] == ["SUCCESS", "INTERRUPTED", "SKIPPED"]

@@ -163,14 +163,37 @@ def is_variable(name: str) -> bool:
     return name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
 
 
+def recorded_env(stored: Mapping[str, Any]) -> dict[str, str]:
+    """The ``--env`` of a run, without secrets; what cannot be one, because somebody has edited it, is none."""
+    given = stored.get("env")
+    if not isinstance(given, dict):
+        return {}
+    return {name: value for name, value in given.items() if is_variable(name) and _is_value(value)}
+
+
+def _is_value(value: object) -> bool:
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def recorded_names(stored: Mapping[str, Any], option: str) -> list[str]:
+    """The names that a run was given with an option."""
+    given = stored.get(option)
+    return [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+
+
 def run_flags(stored: Mapping[str, Any]) -> str:
     """The flags of a run that its resumption needs again; a secret comes from the shell's variable."""
     flags: list[str] = []
-    given, secret = stored.get("env"), stored.get("env_secret")  # somebody may have edited the history
-    for name, value in given.items() if isinstance(given, dict) else ():
+    for name, value in recorded_env(stored).items():
         flags += ["--env", quoted(f"{name}={value}")]
-    for name in secret if isinstance(secret, list) else ():
-        if isinstance(name, str) and is_variable(name):  # it stands unquoted
+    for name in recorded_names(stored, "env_secret"):
+        if is_variable(name):  # it stands unquoted
             flags += ["--env", f'{name}="${{{name}:?}}"']
     if type(stored.get("workers")) is int:
         flags += ["--workers", str(stored["workers"])]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from executioner.commands.configfile import config_content
 from executioner.commands.leftovers import find_leftovers
+from executioner.history.crashes import Suspects
 from executioner.history.liveness import NO_RESULT
 from executioner.history.lock import this_process
 from executioner.history.reader import History
@@ -59,7 +60,7 @@ def survivors(history: History, details: RunDetails) -> list[Survivor]:
     run = details.run
     if run.status != RunStatus.INTERRUPTED or not any(job.reason == NO_RESULT for job in details.jobs):
         return []
-    crashes = history.crashes((), this_process().boot_id, run.run_id)
+    crashes = history.crashes(Suspects(run_id=run.run_id), this_process().boot_id)
     return [Survivor(one.job, one.pid) for one in find_leftovers(crashes, history.identity)]
 
 

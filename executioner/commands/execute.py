@@ -80,6 +80,9 @@ class Resumed(NamedTuple):
 
     plan: "ResumePlan"
     lineage: "Lineage"
+    key: (
+        bytes  # with which the plan's definitions were made: of a history that had to be brought up it was another
+    )
 
 
 class ChangedMeanwhileError(Exception):
@@ -199,7 +202,7 @@ class Execution:
     def _new_jobs(self, key: bytes) -> Iterator[NewJob]:
         """The jobs' rows as the run begins."""
         definition = definer(self._workflow.env, key)
-        known = self._resumed.plan.definitions if self._resumed else {}
+        known = self._resumed.plan.definitions if self._resumed and self._resumed.key == key else {}
         for at, job in enumerate(self._workflow.jobs):
             text = known.get(at) or definition(job)
             reused = self._plan.actions[at] is Action.REUSE

@@ -131,6 +131,7 @@ class Finish:
                 tally.outcomes,
                 self._plan.parent_run_id,
                 len(self._plan.positions(Action.REUSE)),
+                error is None,
                 self._hints() if error is None and not good else (),
             )
             self._print_summary(report, "" if good else self._complaint(report, error))
@@ -146,10 +147,9 @@ class Finish:
 
         try:
             history = History(self._writer.path)
-            details = history.run(self._writer.run_id)
-            failed = [job for job in details.jobs if job.status in FAILURES][:MOST_PREVIEWS]
+            details = history.failed_jobs(self._writer.run_id, MOST_PREVIEWS)
             changed = config_state(details.run)[0] == CHANGED
-            return hints(evidence(history, details, failed, config_changed=changed))
+            return hints(evidence(history, details, details.jobs, config_changed=changed))
         except ExecutionerError:
             return []
 

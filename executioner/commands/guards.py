@@ -2,15 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from executioner.commands.context import Context
+from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import check_can_hold
 from executioner.history.liveness import UnfinishedRun
-from executioner.model import NextStep, Workflow
+from executioner.model import JobStatus, NextStep, Workflow
 from executioner.plan import Preferences
+from executioner.records import PastJob
 from executioner.render.command import Invocation
-from executioner.render.text import local_time, safe
+from executioner.render.text import count, local_time, safe
+
+#: Jobs without a success on record, each with the run of its newest result, where there is one.
+Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]
+_MOST_NAMED = 10
 
 
 def preferences(context: Context, workflow: Workflow) -> Preferences:
@@ -94,3 +100,43 @@ def active_warnings(workflow: Workflow, active: Sequence[UnfinishedRun], typed: 
 
 def _active_line(run: UnfinishedRun) -> str:
     return safe(f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})")
+
+
+def record_text(result: tuple[int, PastJob]) -> str:
+    """``FAILED in run 249: Exit code 1``."""
+    run_id, job = result
+    why = f": {job.reason}" if job.reason and job.status != JobStatus.SUCCESS else ""
+    return f"{job.status} in run {run_id}{why}"
+
+
+def refuse_unproven(context: Context, typed: Invocation, unproven: Unproven) -> None:
+    """Refuse to count jobs as done that have no SUCCESS on record, unless that is accepted by ``--yes``.
+
+    Raises:
+        UsageError: it is not.
+    """
+    options = context.options
+    if not unproven or options.yes:
+        return
+    width = max(len(name) for name, _ in unproven[:_MOST_NAMED])
+    details = [
+        f"{name:{width}}  {'never run' if result is None else record_text(result)}"
+        for name, result in unproven[:_MOST_NAMED]
+    ]
+    if len(unproven) > _MOST_NAMED:
+        details.append(f"... and {len(unproven) - _MOST_NAMED} more")
+    them = "them" if len(unproven) > 1 else "it"
+    have = "have" if len(unproven) > 1 else "has"
+    raise UsageError(
+        f"{count(len(unproven), 'job')} before {options.from_job} {have} no SUCCESS on record",
+        str(options.config),
+        details=details,
+        assurance="Nothing was run.",
+        steps=[
+            NextStep(
+                f"To count {them} as done and start with {options.from_job}:",
+                line=typed.run(*run_words(options._replace(yes=True))),
+            )
+        ],
+        ending="" if options.dry_run else "Add --dry-run to preview it.",
+    )

@@ -1,16 +1,17 @@
 """Jobs that outlived their runner: before a run starts they are named, ended or left, as is asked."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from time import time
 
 from executioner import leftovers
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError
-from executioner.history.lineage import Crash
+from executioner.history.crashes import Crash
 from executioner.leftovers import Leftover
 from executioner.model import NextStep
 from executioner.render.command import Invocation
-from executioner.render.error import note_text
+from executioner.render.error import note_text, warning_text
 from executioner.render.text import count, duration, local_time
 
 _MOST_FOLLOWED = 3
@@ -30,46 +31,63 @@ def find_leftovers(crashes: Sequence[Crash], identity: Callable[[], Mapping[str,
     ]
 
 
-def clear_leftovers(
-    context: Context,
-    typed: Invocation,
-    host: str,
-    grace_s: float,
-    find: Callable[[], Sequence[Leftover]],
-) -> None:
-    """See to it that no job of an earlier run is still running, unless that is to be ignored.
-
-    A dry run ends nothing, but says what would be ended.
+def check_leftovers(context: Context, typed: Invocation, found: Sequence[Leftover]) -> Sequence[Leftover]:
+    """Of the jobs of earlier runs that still run: those that are to be ended before the run begins.
 
     Raises:
-        RunRefusedError: some are, and nobody asked to end them; or they could not be ended.
+        RunRefusedError: nobody said what shall become of them.
     """
-    options = context.options
+    options, err = context.options, context.terminal.err
+    if not found:
+        return ()
     if options.ignore_leftovers:
-        return
-    found = find()
+        if not options.quiet:
+            err.write(warning_text(f"still running, and left so: {_named(found)}", err.palette))
+        return ()
+    if not options.kill_leftovers:
+        raise _refusal(context, typed, found)
+    if any(map(leftovers.holds_us, found)):
+        raise RunRefusedError(
+            "This command runs inside a job that is to be ended",
+            _host(),
+            details=_lines(found),
+            assurance="Nothing was run. Type it in another terminal.",
+        )
+    if options.dry_run:
+        err.write(note_text(f"the run would first end what is left of earlier runs: {_named(found)}"))
+    return found
+
+
+def end_leftovers(context: Context, found: Sequence[Leftover], grace_s: float) -> None:
+    """End jobs of earlier runs.
+
+    Raises:
+        RunRefusedError: that could not be done.
+    """
     if not found:
         return
-    if not options.kill_leftovers:
-        raise _refusal(context, typed, host, found)
-    named = ", ".join(f"{one.job} of run {one.run_id} (pid {one.pid})" for one in found)
-    err = context.terminal.err
-    if options.dry_run:
-        err.write(note_text(f"the run would first end what is left of earlier runs: {named}"))
-        return
-    err.write(note_text(f"ending what is left of earlier runs: {named}"))
-    err.drain()
+    if not context.options.quiet:
+        context.terminal.err.write(note_text(f"ending what is left of earlier runs: {_named(found)}"))
+        context.terminal.err.drain()
     left = leftovers.end(found, grace_s)
     if left:
         raise RunRefusedError(
             f"{count(len(left), 'job')} of an earlier run could not be ended",
-            host,
-            details=[_line(one, left, time()) for one in left],
+            _host(),
+            details=_lines(left),
             assurance="Nothing was run. Their processes may belong to another user, or wait for a device.",
         )
 
 
-def _refusal(context: Context, typed: Invocation, host: str, found: Sequence[Leftover]) -> RunRefusedError:
+def _host() -> str:
+    return os.uname().nodename
+
+
+def _named(found: Sequence[Leftover]) -> str:
+    return ", ".join(f"{one.job} of run {one.run_id} (pid {one.pid})" for one in found)
+
+
+def _refusal(context: Context, typed: Invocation, found: Sequence[Leftover]) -> RunRefusedError:
     options = context.options
     runs = sorted({one.run_id for one in found})
     of = f"run {runs[0]}" if len(runs) == 1 else f"runs {', '.join(map(str, runs))}"
@@ -77,7 +95,7 @@ def _refusal(context: Context, typed: Invocation, host: str, found: Sequence[Lef
     resuming = options.resume_from is not None
     follow = [
         NextStep(
-            f"To wait for {one.job}, watch its log:" if many else _why_follow(resuming),
+            f"To wait for {one.job} of run {one.run_id}, watch its log:" if many else _why_follow(resuming),
             line=typed.look("--show-log", str(one.run_id), one.job, "--follow"),
         )
         for one in found[:_MOST_FOLLOWED]
@@ -87,8 +105,8 @@ def _refusal(context: Context, typed: Invocation, host: str, found: Sequence[Lef
     ignore = typed.run(*run_words(options._replace(ignore_leftovers=True)))
     return RunRefusedError(
         f"{count(len(found), 'job')} of {of} {'are' if many else 'is'} still running",
-        host,
-        details=[_line(one, found, time()) for one in found],
+        _host(),
+        details=_lines(found),
         remark=(
             f"{'Their' if many else 'Its'} runner is gone, so {'their results' if many else 'its result'}"
             " will not be recorded. Nothing was run."
@@ -105,9 +123,14 @@ def _why_follow(resuming: bool) -> str:
     return f"To wait for it, watch its log, then {'resume' if resuming else 'run again'}:"
 
 
-def _line(one: Leftover, shown: Sequence[Leftover], now: float) -> str:
-    """``load_dwh  pid 4711  since 2025-05-23 02:13:40 (01:02:11)``, columns aligned."""
-    job = max(len(other.job) for other in shown)
-    pid = max(len(str(other.pid)) for other in shown)
-    since = f"since {local_time(one.since)} ({duration(now - one.since)})"
-    return f"{one.job:{job}}  pid {one.pid:<{pid}}  {since}"
+def _lines(found: Sequence[Leftover]) -> list[str]:
+    """``load_dwh  pid 4711  since 2025-05-23 02:13:40 (01:02:11)`` each, columns aligned; with runs if several."""
+    now = time()
+    several = len({one.run_id for one in found}) > 1
+    job = max(len(one.job) for one in found)
+    pid = max(len(str(one.pid)) for one in found)
+    return [
+        f"{one.job:{job}}  {f'run {one.run_id}  ' if several else ''}pid {one.pid:<{pid}}"
+        f"  since {local_time(one.since)} ({duration(now - one.since)})"
+        for one in found
+    ]

@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from time import time
 
 from executioner.commands.context import Context, run_flags, user_name
+from executioner.commands.leftovers import find_leftovers
 from executioner.commands.past import Past, find_lineage
 from executioner.definition import recorded_dependencies
 from executioner.errors import RunRefusedError, UsageError
 from executioner.graph import reach
+from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
+from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter
 from executioner.model import NextStep
 from executioner.records import PastJob
 from executioner.render.command import Invocation
 from executioner.render.error import note_text
 from executioner.render.mark import mark_lines
-from executioner.render.text import count, safe, shown_path
+from executioner.render.text import count, safe, shown_path, storable
 from executioner.verdict import COUNT_AS_DONE
 
 
@@ -39,6 +42,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
             steps=[NextStep("To watch it:", line=typed.look("--show-run", str(run.run_id)))],
         )
     to_mark = [job for job in jobs if not job.is_done]
+    _refuse_running(past, lineage, to_mark)
     terminal = context.terminal
     for line in mark_lines(run, jobs, _freed(lineage, to_mark), terminal.out.palette):
         terminal.out.write(f"{line}\n")
@@ -70,7 +74,13 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
             raise RunRefusedError(
                 f"Run {run.run_id} was changed just now", past.shown_path, assurance="Nothing was marked."
             )
-        writer.mark(run.run_id, [job.id for job in to_mark], user_name(), time(), reason)
+        writer.mark(
+            run.run_id,
+            [job.id for job in to_mark],
+            user_name(),
+            time(),
+            None if reason is None else storable(reason),
+        )
     finally:
         writer.close()
     terminal.out.write(f"\nMarked: {', '.join(safe(job.id) for job in to_mark)}\n")
@@ -84,6 +94,30 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
     line = typed.resume_template(*words) if run.config_path is None else typed.run(*words)
     terminal.out.write(f"To resume run {run.run_id}:\n  {line}\n")
     return 0
+
+
+def _refuse_running(past: Past, lineage: Lineage, to_mark: Sequence[PastJob]) -> None:
+    """A job that outlived its runner and still runs is nobody's success yet.
+
+    Raises:
+        RunRefusedError: it does.
+    """
+    run_id = lineage.run.run_id
+    crashes = past.history.crashes(Suspects(run_id=run_id), this_process().boot_id)
+    named = {job.id for job in to_mark}
+    found = [one for one in find_leftovers(crashes, past.history.identity) if one.job in named]
+    if found:
+        raise RunRefusedError(
+            f"{', '.join(one.job for one in found)} of run {run_id} still runs (pid {found[0].pid})",
+            past.shown_path,
+            assurance="Nothing was marked.",
+            steps=[
+                NextStep(
+                    "To wait for it, watch its log, then mark it:",
+                    line=past.typed.look("--show-log", str(run_id), found[0].job, "--follow"),
+                )
+            ],
+        )
 
 
 def _typed(context: Context, past: Past, lineage: Lineage) -> Invocation:

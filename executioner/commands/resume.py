@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from time import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from executioner import joblog
 from executioner.commands.context import (
@@ -11,23 +11,26 @@ from executioner.commands.context import (
     history_path,
     invocation,
     is_variable,
+    recorded_env,
+    recorded_names,
     run_flags,
     run_words,
     stored_options,
 )
 from executioner.commands.execute import ChangedMeanwhileError, Environments, Execution, Resumed
-from executioner.commands.guards import check_log_dir, preferences
-from executioner.commands.leftovers import clear_leftovers, find_leftovers
+from executioner.commands.guards import active_warnings, check_log_dir, preferences, refuse_unproven
+from executioner.commands.leftovers import check_leftovers, end_leftovers, find_leftovers
 from executioner.commands.past import Past, find_lineage
-from executioner.commands.run import refuse_unproven
 from executioner.commands.workflow import load
 from executioner.definition import definer
 from executioner.errors import RunRefusedError, UsageError
+from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import UnfinishedRun
 from executioner.history.lock import this_process
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
+from executioner.leftovers import Leftover
 from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
 from executioner.records import Run
@@ -54,6 +57,8 @@ class _Prepared(NamedTuple):
     environments: Environments
     taken_over: str
     notes: Sequence[str]
+    key: bytes  # with which the plan's definitions were made
+    to_end: Sequence[Leftover]
 
 
 def resume(context: Context) -> int:
@@ -98,7 +103,8 @@ def _prepare(context: Context) -> _Prepared | None:
     typed = _typed(context, workflow, past)
     if run.application_name != workflow.name and run.config_hash != workflow.config_hash:
         raise _of_another(run, workflow, past, typed)
-    resume_plan = _plan(context, workflow, lineage, past.history.identity()["key"])
+    key = past.history.identity()["key"]
+    resume_plan = _plan(context, workflow, lineage, key)
     _refuse_live(lineage, typed)
     _refuse_spool(run, workflow)
     _refuse_resumed(context, lineage, resume_plan, typed)
@@ -109,20 +115,17 @@ def _prepare(context: Context) -> _Prepared | None:
     _refuse_blocked(context, run, resume_plan, typed)
     check_log_dir(workflow)
     environments = Environments(workflow, context.environment, context.options.env)
-    if not context.options.dry_run:
-        _refuse_unproven(context, run, resume_plan, typed)
+    active_warnings(workflow, past.history.active_runs(workflow.config_path), typed)
     paths = {*config_paths(workflow.config_path), *([run.config_path] if run.config_path else [])}
-    clear_leftovers(
-        context,
-        typed,
-        os.uname().nodename,
-        workflow.kill_grace_s,
-        lambda: find_leftovers(
-            past.history.crashes(sorted(paths), this_process().boot_id, run.run_id), past.history.identity
-        ),
-    )
+    suspects = Suspects(sorted(paths), workflow.name, run.run_id)
+    crashes = past.history.crashes(suspects, this_process().boot_id)
+    to_end = check_leftovers(context, typed, find_leftovers(crashes, past.history.identity))
+    if context.options.json or not context.options.dry_run:
+        _refuse_unproven(context, run, resume_plan, typed)
     notes += _warnings(past, run, resume_plan)
-    return _Prepared(context, resume_plan, lineage, past.history.path, typed, environments, taken_over, notes)
+    return _Prepared(
+        context, resume_plan, lineage, past.history.path, typed, environments, taken_over, notes, key, to_end
+    )
 
 
 def _preview(prepared: _Prepared) -> int:
@@ -151,8 +154,11 @@ def _execute(prepared: _Prepared) -> int:
     context = prepared.context
     writer = HistoryWriter(prepared.history)
     try:
-        _say(context, [*writer.notes, *prepared.notes])
-        resumed = Resumed(prepared.plan, prepared.lineage)
+        _say(context, writer.notes)  # also with --quiet: it is said once
+        if not context.options.quiet:
+            _say(context, prepared.notes)
+        end_leftovers(context, prepared.to_end, prepared.plan.plan.workflow.kill_grace_s)
+        resumed = Resumed(prepared.plan, prepared.lineage, prepared.key)
         plan = prepared.plan.plan
         return Execution(context, plan, prepared.environments, writer, prepared.typed, resumed).execute()
     finally:
@@ -202,9 +208,11 @@ def _with_config(context: Context, past: Past, run: Run) -> Context:
 def _with_options(context: Context, run: Run, workflow: Workflow) -> tuple[Context, str, list[str]]:
     """The options of the new run; what it takes over as it would be typed; and what to say of that."""
     options = context.options._replace(resume_from=str(run.run_id))
-    env = {name: value for name, value in _recorded_env(run).items() if name not in options.env}
+    env = {name: value for name, value in recorded_env(run.options or {}).items() if name not in options.env}
     known = {job.id for job in workflow.jobs}
-    skipped = [name for name in _recorded_list(run, "skip") if name in known and name != options.from_job]
+    skipped = [
+        name for name in recorded_names(run.options or {}, "skip") if name in known and name != options.from_job
+    ]
     notes = []
     if options.skip_given:
         no_longer = [name for name in skipped if name not in options.skip]
@@ -222,19 +230,6 @@ def _with_options(context: Context, run: Run, workflow: Workflow) -> tuple[Conte
     return context._replace(options=merged), " ".join(words), notes
 
 
-def _recorded_env(run: Run) -> dict[str, str]:
-    """The ``--env`` of a run, without secrets; somebody may have edited the history."""
-    given: Any = (run.options or {}).get("env")
-    if not isinstance(given, dict):
-        return {}
-    return {name: value for name, value in given.items() if isinstance(value, str) and is_variable(name)}
-
-
-def _recorded_list(run: Run, name: str) -> list[str]:
-    given: Any = (run.options or {}).get(name)
-    return [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
-
-
 def _typed(context: Context, workflow: Workflow, past: Past) -> Invocation:
     """How to print commands that go on from here."""
     typed = invocation(context, context.options.config, past.history.path)
@@ -248,11 +243,15 @@ def _plan(context: Context, workflow: Workflow, lineage: Lineage, key: bytes) ->
     options, run = context.options, lineage.run
     return make_resume_plan(
         workflow,
-        Parent(run.run_id, lineage.jobs, _recorded_env(run)),
+        Parent(run.run_id, lineage.jobs, recorded_env(run.options or {})),
         definer(workflow.env, key),
         {name: value for name, value in options.env.items() if not looks_secret(name)},
         preferences(context, workflow),
-        Wanted(options.failed_only, IfChanged(options.if_changed), take_over=not options.skip_given),
+        Wanted(
+            options.failed_only,
+            IfChanged(options.if_changed),
+            take_over=bool(options.skip) or not options.skip_given,
+        ),
         os.cpu_count() or 1,
     )
 
@@ -336,9 +335,11 @@ def _nothing_left(context: Context, lineage: Lineage, plan: ResumePlan, typed: I
     asked = options.from_job is not None or options.if_changed == IfChanged.RERUN
     if not plan.is_empty and (run.status != RunStatus.SUCCESS or asked):
         return False
+    if options.quiet:
+        return True
     missing = [job.id for job in lineage.jobs if not job.is_done]
     again = NextStep("To run all of it again:", line=typed.run())
-    if plan.plan.positions(Action.LEAVE_OUT):
+    if plan.plan.positions(Action.LEAVE_OUT) and not plan.plan.positions(Action.SKIP):
         what = f"Nothing to retry: no job of run {run.run_id} failed or was interrupted"
         everything = run_words(options._replace(failed_only=False))
         again = NextStep("To resume all remaining jobs:", line=typed.run(*everything))
@@ -384,7 +385,11 @@ def _names(plan: ResumePlan, positions: Sequence[int]) -> str:
 def _refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> None:
     """Values of variables with secret names are not kept: they must be given again."""
     options = context.options
-    missing = [name for name in _recorded_list(run, "env_secret") if name not in options.env and is_variable(name)]
+    missing = [
+        name
+        for name in recorded_names(run.options or {}, "env_secret")
+        if name not in options.env and is_variable(name)
+    ]
     if missing:
         flags = run_flags({"env_secret": missing})
         one = len(missing) == 1

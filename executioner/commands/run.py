@@ -1,31 +1,33 @@
 """``-c FILE``: run a workflow, or show with ``--dry-run`` what that would do."""
 
 import os
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from executioner.commands.context import Context, history_path, invocation, run_words
 from executioner.commands.execute import Environments, Execution
-from executioner.commands.guards import check_log_dir, preferences
-from executioner.commands.leftovers import clear_leftovers, find_leftovers
+from executioner.commands.guards import (
+    Unproven,
+    active_warnings,
+    check_log_dir,
+    preferences,
+    record_text,
+    refuse_unproven,
+)
+from executioner.commands.leftovers import check_leftovers, end_leftovers, find_leftovers
 from executioner.commands.workflow import load
-from executioner.errors import NoHistoryError, UsageError
+from executioner.errors import NoHistoryError
+from executioner.history.crashes import Suspects
 from executioner.history.lock import this_process
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
-from executioner.model import JobStatus, NextStep
+from executioner.model import Workflow
 from executioner.plan import Plan, make_plan
-from executioner.records import PastJob
 from executioner.render.command import Invocation
 from executioner.render.error import note_text
-from executioner.render.text import count
 from executioner.verdict import BY_FROM_JOB, ON_REQUEST
 
 if TYPE_CHECKING:
     from executioner.history.reader import History
-
-#: Jobs without a success on record, each with the run of its newest result, where there is one.
-Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]
-_MOST_NAMED = 10
 
 
 def run(context: Context) -> int:
@@ -42,24 +44,24 @@ def run(context: Context) -> int:
     environments = Environments(workflow, context.environment, context.options.env)
     if context.options.dry_run:
         return _preview(context, plan, history, typed)
-    refuse_unproven(context, typed, _unproven(plan, history))
+    unproven = _unproven(plan, history)
     writer = HistoryWriter(history)
     try:
         for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
             context.terminal.err.write(note_text(note))
-        clear_leftovers(
-            context,
-            typed,
-            os.uname().nodename,
-            workflow.kill_grace_s,
-            lambda: find_leftovers(
-                writer.crashes(config_paths(workflow.config_path), this_process().boot_id), writer.identity
-            ),
-        )
+        active_warnings(workflow, writer.active_runs(workflow.config_path), typed)
+        crashes = writer.crashes(_suspects(workflow), this_process().boot_id)
+        to_end = check_leftovers(context, typed, find_leftovers(crashes, writer.identity))
+        refuse_unproven(context, typed, unproven)
         _suggest_resume(context, plan, history, typed)
+        end_leftovers(context, to_end, workflow.kill_grace_s)
         return Execution(context, plan, environments, writer, typed).execute()
     finally:
         writer.close()
+
+
+def _suspects(workflow: Workflow) -> Suspects:
+    return Suspects(config_paths(workflow.config_path), workflow.name)
 
 
 def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> int:
@@ -68,22 +70,18 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
     from executioner.render.dryrun import plan_lines, plan_object
 
     durations = look_ahead(context, plan, history, typed)
-    paths = config_paths(plan.workflow.config_path)
     unproven = _unproven(plan, history)
     past = _history(history)
     if past is not None:
-        clear_leftovers(
-            context,
-            typed,
-            os.uname().nodename,
-            plan.workflow.kill_grace_s,
-            lambda: find_leftovers(past.crashes(paths, this_process().boot_id), past.identity),
-        )
-        _suggest_resume(context, plan, history, typed)
+        crashes = past.crashes(_suspects(plan.workflow), this_process().boot_id)
+        check_leftovers(context, typed, find_leftovers(crashes, past.identity))
+    if context.options.json:
+        refuse_unproven(context, typed, unproven)
+    _suggest_resume(context, plan, history, typed)
     palette, verbose = context.terminal.out.palette, context.options.verbose
     accepted = context.options._replace(yes=context.options.yes or bool(unproven))
     command = typed.run(*run_words(accepted))
-    records = {name: "never run" if one is None else _record(one) for name, one in unproven}
+    records = {name: "never run" if one is None else record_text(one) for name, one in unproven}
     lines = plan_lines(plan, durations, command, palette, context.cwd, records, verbose=verbose)
     show_preview(context, lines, lambda: plan_object(plan, durations, records))
     refuse_unproven(context, typed, unproven)
@@ -117,45 +115,6 @@ def _unproven(plan: Plan, history: str) -> Unproven:
         past.latest_results(config_paths(workflow.config_path), workflow.name, names, ON_REQUEST) if past else {}
     )
     return [(name, found.get(name)) for name in names if name not in found or not found[name][1].is_done]
-
-
-def _record(result: tuple[int, PastJob]) -> str:
-    run_id, job = result
-    why = f": {job.reason}" if job.reason and job.status != JobStatus.SUCCESS else ""
-    return f"{job.status} in run {run_id}{why}"
-
-
-def refuse_unproven(context: Context, typed: Invocation, unproven: Unproven) -> None:
-    """Refuse to count jobs as done that have no SUCCESS on record, unless that is accepted by ``--yes``.
-
-    Raises:
-        UsageError: it is not.
-    """
-    options = context.options
-    if not unproven or options.yes:
-        return
-    width = max(len(name) for name, _ in unproven[:_MOST_NAMED])
-    details = [
-        f"{name:{width}}  {'never run' if result is None else _record(result)}"
-        for name, result in unproven[:_MOST_NAMED]
-    ]
-    if len(unproven) > _MOST_NAMED:
-        details.append(f"... and {len(unproven) - _MOST_NAMED} more")
-    them = "them" if len(unproven) > 1 else "it"
-    have = "have" if len(unproven) > 1 else "has"
-    raise UsageError(
-        f"{count(len(unproven), 'job')} before {options.from_job} {have} no SUCCESS on record",
-        str(options.config),
-        details=details,
-        assurance="Nothing was run.",
-        steps=[
-            NextStep(
-                f"To count {them} as done and start with {options.from_job}:",
-                line=typed.run(*run_words(options._replace(yes=True))),
-            )
-        ],
-        ending="" if options.dry_run else "Add --dry-run to preview it.",
-    )
 
 
 # --- what a fresh start passes by ------------------------------------------------------------

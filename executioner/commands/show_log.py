@@ -13,12 +13,14 @@ from executioner.commands.leftovers import find_leftovers
 from executioner.commands.past import Past, find_run, open_past
 from executioner.errors import UsageError
 from executioner.folders import open_regular
+from executioner.history.crashes import Suspects
 from executioner.history.liveness import NO_RESULT
 from executioner.history.lock import this_process
 from executioner.history.reader import History
 from executioner.leftovers import Leftover
 from executioner.model import FAILURES, JobStatus, NextStep
 from executioner.records import Job, Run, RunDetails
+from executioner.render.command import steps_text
 from executioner.render.error import note_text
 from executioner.render.text import log_path, safe, safe_lines
 
@@ -122,6 +124,7 @@ class _Log:
         self._is_taken_over = run.executioner_version is None
         self._run_id = run_id
         self._job = job
+        self._typed = past.typed
         self._survivor: Leftover | None = None
         self._told = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -172,7 +175,7 @@ class _Log:
         if job.status != JobStatus.INTERRUPTED or job.reason != NO_RESULT:
             return False
         if self._survivor is None:
-            crashes = self._history.crashes((), this_process().boot_id, self._run_id)
+            crashes = self._history.crashes(Suspects(run_id=self._run_id), this_process().boot_id)
             found = [one for one in find_leftovers(crashes, self._history.identity) if one.job == job.id]
             self._survivor = found[0] if found else None
             if found and not self._told:
@@ -191,7 +194,9 @@ class _Log:
         if job.status == JobStatus.INTERRUPTED and job.reason == NO_RESULT:
             state = f"{job.id} has ended too" if self._told else f"{job.id} does not run any more"
             note = f"the runner of run {self._run_id} is gone, {state}: its result is not known"
-            self._context.terminal.err.write(note_text(note))
+            err = self._context.terminal.err
+            err.write(note_text(note))
+            err.write("".join(f"{line}\n" for line in steps_text([self._to_see], self._typed)))
 
     def _open(self) -> int:
         job, path = self._job, self._job.log_path

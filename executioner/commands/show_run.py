@@ -72,6 +72,7 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
         previews=[_preview(job, context.cwd) for job in previewed],
         hints=hints(found),
         succeeded_since=_succeeded_since(past, run),
+        survivors=found.survivors,
     )
 
 

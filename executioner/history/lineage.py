@@ -4,35 +4,29 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from executioner.history.liveness import NO_RESULT, Liveness, UnfinishedRun, same_file
+from executioner.history.liveness import NO_RESULT, Liveness, UnfinishedRun
 from executioner.history.query import SELECT_RUN
 from executioner.history.read import run_of, unfinished
 from executioner.records import PastJob, Run
 
-_MOST_CRASHES = 20
 _MOST_LOOKED_THROUGH = 100
 # of a dead run as the next run records it
 _PAST_JOBS = f"""
-SELECT id,
+SELECT CAST(id AS TEXT),
     CASE WHEN :dead AND status = 'RUNNING' THEN 'INTERRUPTED'
          WHEN :dead AND status = 'PENDING' THEN 'SKIPPED' ELSE coalesce(status, '') END,
     CASE WHEN :dead AND status = 'RUNNING' THEN '{NO_RESULT}'
-         WHEN :dead AND status = 'PENDING' THEN 'run interrupted' ELSE reason END,
+         WHEN :dead AND status = 'PENDING' THEN 'run interrupted'
+         WHEN typeof(reason) = 'text' THEN reason END,
     iif(typeof(command) = 'text', command, NULL), iif(typeof(definition) = 'text', definition, NULL),
     iif(typeof(source_run_id) = 'integer', source_run_id, NULL),
-    marked_by, marked_at, mark_reason
+    CASE WHEN marked_by IS NOT NULL THEN CAST(marked_by AS TEXT) END,
+    iif(typeof(marked_at) = 'text', marked_at, NULL), iif(typeof(mark_reason) = 'text', mark_reason, NULL)
 FROM job_history WHERE run_id = :run ORDER BY position, id"""
 _NEWEST_OF_ROOT = "SELECT max(run_id) FROM run_metadata WHERE root_run_id = ?"
 _ROOT_OF_RUNNING = (
     "SELECT run_id FROM run_metadata INDEXED BY run_by_root WHERE root_run_id = ? AND status = 'RUNNING'"
 )
-_CRASHED = """
-SELECT run_id, pid, pid_start_ticks, boot_id FROM run_metadata INDEXED BY run_by_config
-WHERE config_path = ? AND status = 'INTERRUPTED' AND failure_summary = ? ORDER BY run_id DESC LIMIT ?"""
-_ONE_CRASHED = "SELECT run_id, pid, pid_start_ticks, boot_id FROM run_metadata WHERE run_id = ?"
-_LOST_JOBS = """
-SELECT id FROM job_history WHERE run_id = ?
-    AND (status = 'RUNNING' OR (status = 'INTERRUPTED' AND reason = ?)) ORDER BY position, id"""
 _NEWEST_OF_CONFIG = (
     "SELECT run_id FROM run_metadata INDEXED BY {} WHERE {} AND status = ? ORDER BY run_id DESC LIMIT ?"
 )
@@ -55,15 +49,6 @@ class Lineage(NamedTuple):
     newest: Run
     newest_done: frozenset[str]
     live: UnfinishedRun | None
-
-
-class Crash(NamedTuple):
-    """A run whose runner died, and the jobs that were running then."""
-
-    run_id: int
-    pid: int | None
-    start_ticks: int | None
-    jobs: Sequence[str]
 
 
 def lineage(connection: sqlite3.Connection, recorded: Sequence[UnfinishedRun], run_id: int) -> Lineage | None:
@@ -101,41 +86,6 @@ def _run(connection: sqlite3.Connection, run_id: int, running: Mapping[int, Live
 def _past_jobs(connection: sqlite3.Connection, run_id: int, running: Mapping[int, Liveness]) -> list[PastJob]:
     dead = running.get(run_id) is Liveness.DEAD
     return list(map(PastJob._make, connection.execute(_PAST_JOBS, {"run": run_id, "dead": dead})))
-
-
-def crashes(
-    connection: sqlite3.Connection,
-    recorded: Sequence[UnfinishedRun],
-    config_paths: Iterable[str],
-    boot_id: str | None,
-    also: int | None,
-) -> list[Crash]:
-    """The runs of a config whose runner died since the machine was started, and what they were at; newest first.
-
-    Args:
-        connection: to the history.
-        recorded: the runs that are RUNNING in the transaction that is open.
-        config_paths: under which the config's runs are recorded.
-        boot_id: of the machine as it is: an earlier one left no process behind.
-        also: a run that is looked at too, whatever its config.
-    """
-    rows = {}
-    for path in config_paths:
-        for row in connection.execute(_CRASHED, (path, NO_RESULT, _MOST_CRASHES)):
-            rows[row[0]] = row
-        for run in recorded:
-            if not run.lives and same_file(run.config_path, path):
-                rows[run.run_id] = connection.execute(_ONE_CRASHED, (run.run_id,)).fetchone()
-    if also is not None:
-        rows[also] = connection.execute(_ONE_CRASHED, (also,)).fetchone()
-    found = []
-    for run_id, pid, ticks, boot in sorted(filter(None, rows.values()), reverse=True):
-        if boot is None or (boot_id is not None and boot != boot_id):
-            continue
-        jobs = [job for (job,) in connection.execute(_LOST_JOBS, (run_id, NO_RESULT))]
-        if jobs:
-            found.append(Crash(run_id, pid, ticks, jobs))
-    return found
 
 
 def newest_runs(

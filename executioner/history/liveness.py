@@ -12,7 +12,7 @@ from executioner.times import from_utc_text
 
 NO_RESULT = "Its runner ended without recording a result"
 _RUNNING = """
-SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path
+SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_path, application_name
 FROM run_metadata INDEXED BY run_by_status WHERE status = 'RUNNING' ORDER BY run_id"""
 
 
@@ -34,6 +34,7 @@ class UnfinishedRun(NamedTuple):
     pid: int | None
     started_at: float
     config_path: str | None = None
+    application: str | None = None
 
     @property
     def lives(self) -> bool:
@@ -46,10 +47,10 @@ def unfinished_runs(
 ) -> list[UnfinishedRun]:
     """The runs recorded as RUNNING, of one config or of all, oldest first."""
     found = []
-    for run_id, boot_id, pid, ticks, user, host, start, config in connection.execute(_RUNNING):
+    for run_id, boot_id, pid, ticks, user, host, start, config, name in connection.execute(_RUNNING):
         if config_path is None or same_file(config, config_path):
             liveness = _liveness(lock_path, run_id, ProcessIdentity(boot_id, pid, ticks))
-            found.append(UnfinishedRun(run_id, liveness, user, host, pid, _instant(start), config))
+            found.append(UnfinishedRun(run_id, liveness, user, host, pid, _instant(start), config, name))
     return found
 
 

@@ -18,8 +18,8 @@ from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run, RunDetails
 _T = TypeVar("_T")
 _ATTEMPTS = 20
 _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDER BY position, id"
+_FAILED = _JOBS.replace("ORDER BY", "AND status IN ('FAILED', 'TIMEOUT', 'ERROR') ORDER BY") + " LIMIT ?"
 _ONE_JOB = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? AND id = ?"
-IDENTITY = "SELECT name, value FROM database_identity"
 _COUNTS = "SELECT status, count(*) FROM job_history WHERE run_id = ? GROUP BY status"
 _RESUMABLE_IF_DEAD = f"SELECT {RESUMABLE} FROM run_metadata AS run WHERE run.run_id = ?"
 _ALWAYS = {
@@ -132,17 +132,24 @@ def running_rows(connection: sqlite3.Connection) -> list[Row]:
 
 
 def run_details(
-    connection: sqlite3.Connection, run_id: int, running: Mapping[int, Liveness] | None = None
+    connection: sqlite3.Connection,
+    run_id: int,
+    running: Mapping[int, Liveness] | None = None,
+    failed: int | None = None,
 ) -> RunDetails | None:
     """A run and its jobs; None if it is not known.
 
-    ``running`` says of the runs that are recorded as RUNNING whether they live.
+    ``running`` says of the runs that are recorded as RUNNING whether they live; with ``failed`` only
+    the first so many of the failed jobs are read.
     """
     row = connection.execute(f"{SELECT_RUN} WHERE run.run_id = ?", (run_id,)).fetchone()
     if row is None:
         return None
     run = run_of(row)
-    jobs = [_job(row) for row in connection.execute(_JOBS, (run_id,))]
+    rows = (
+        connection.execute(_JOBS, (run_id,)) if failed is None else connection.execute(_FAILED, (run_id, failed))
+    )
+    jobs = list(map(_job, rows))
     liveness = (running or {}).get(run_id)
     if liveness is not None:
         run = unfinished(connection, run, liveness)

@@ -6,7 +6,7 @@ it is at that moment.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
 from executioner.folders import default_history
 from executioner.history import files
-from executioner.history.lineage import Crash, Lineage, crashes, latest_results, lineage, newest_runs
+from executioner.history.crashes import Crash, Suspects, crashes
+from executioner.history.identity import identity
+from executioner.history.lineage import Lineage, latest_results, lineage
 from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, config_paths, ended_runs, matches
-from executioner.history.read import IDENTITY, job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
 from executioner.history.usual import durations_s, runs_before, usual_s
 from executioner.model import RunStatus
 from executioner.records import Job, PastJob, Run, RunDetails
@@ -219,18 +221,25 @@ class History:
             raise UnknownRunError(f"Run ID {run_id} not found in history.")
         return found
 
-    def crashes(self, config_paths: Iterable[str], boot_id: str | None, also: int | None = None) -> list[Crash]:
-        """The runs of a config, and one more, whose runner died since the machine was started."""
+    def crashes(self, suspects: Suspects, boot_id: str | None) -> list[Crash]:
+        """Those of some runs whose runner died since the machine was started."""
 
         def work(connection: sqlite3.Connection) -> list[Crash]:
             with settled_runs(connection, self._lock_path) as recorded:
-                return crashes(connection, recorded, config_paths, boot_id, also)
+                return crashes(connection, recorded, suspects, boot_id)
 
         return self._read(work)
 
-    def newest_runs(self, config_paths: Sequence[str], application: str, most: int) -> list[int]:
-        """The newest runs of a config, newest first; of an application if none of the config is recorded."""
-        return self._read(lambda connection: newest_runs(connection, config_paths, application, most))
+    def failed_jobs(self, run_id: int, most: int) -> RunDetails:
+        """A run that has ended with the first few of its failed jobs.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        details = self._read(lambda connection: run_details(connection, run_id, failed=most))
+        if details is None:
+            raise UnknownRunError(f"Run ID {run_id} not found in history.")
+        return details
 
     def latest_results(
         self, config_paths: Sequence[str], application: str, jobs: Iterable[str], on_request: Iterable[str]
@@ -243,9 +252,9 @@ class History:
 
         return self._read(work)
 
-    def identity(self) -> dict[str, bytes]:
+    def identity(self) -> Mapping[str, bytes]:
         """The database's own random values: ``id`` and ``key``."""
-        return self._read(lambda connection: dict(connection.execute(IDENTITY)))
+        return self._read(lambda connection: identity(connection, self.path))
 
     def renewed(self) -> "History":
         """The history as it is now: where an older one was copied for reading, a new copy."""

@@ -12,19 +12,23 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from executioner.errors import HistoryError
 from executioner.events import Event
 from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
+from executioner.history.crashes import Crash, Suspects, crashes
 from executioner.history.create import connect, create
-from executioner.history.lineage import Crash, Lineage, crashes, lineage
+from executioner.history.identity import identity
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.usual import durations_s
 from executioner.times import utc_text
+
+if TYPE_CHECKING:
+    from executioner.history.lineage import Lineage
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _COMMITS_BETWEEN_SIZE_CHECKS = 512
@@ -50,7 +54,8 @@ _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_
 _INSERT_REUSED = f"""
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, definition,
     max_retries, source_run_id, {_RESULT})
-SELECT ?, id, ?, ?, ?, 'SUCCESS', ?, ?, ?, coalesce(source_run_id, run_id), {_RESULT}
+SELECT ?, id, ?, ?, coalesce(command, ?), 'SUCCESS', ?, coalesce(definition, ?), ?,
+    coalesce(source_run_id, run_id), {_RESULT}
 FROM job_history WHERE run_id = ? AND id = ?"""
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
@@ -141,7 +146,7 @@ class HistoryWriter:
     def identity(self) -> Mapping[str, bytes]:
         """The database's own random values: ``id`` and ``key``."""
         with _explained(self.path):
-            return dict(self._execute("SELECT name, value FROM database_identity"))
+            return identity(self._connection, self.path)
 
     def active_runs(self, config_path: str) -> list[UnfinishedRun]:
         """The live runs of a config, oldest first."""
@@ -154,29 +159,31 @@ class HistoryWriter:
         with _explained(self.path):
             return durations_s(self._connection, application_name)
 
-    def lineage(self, run_id: int) -> Lineage | None:
+    def lineage(self, run_id: int) -> "Lineage | None":
         """A run that is to be resumed, and what became of it since; within ``begin`` nobody can change that."""
+        from executioner.history.lineage import lineage
+
         with _explained(self.path):
             return lineage(self._connection, self._recorded(), run_id)
 
-    def crashes(self, config_paths: Iterable[str], boot_id: str | None) -> list[Crash]:
-        """The runs of a config whose runner died since the machine was started."""
+    def crashes(self, suspects: Suspects, boot_id: str | None) -> list[Crash]:
+        """Those of some runs whose runner died since the machine was started."""
         with _explained(self.path):
-            return crashes(self._connection, self._recorded(), config_paths, boot_id, None)
+            return crashes(self._connection, self._recorded(), suspects, boot_id)
 
     def _recorded(self) -> list[UnfinishedRun]:
         return unfinished_runs(self._connection, self._lock.path)
 
-    def mark(self, run_id: int, jobs: Iterable[str], who: str, at: float, reason: str | None) -> int:
-        """Record durably that a person declares jobs of a run successful; returns of how many.
+    def mark(self, run_id: int, jobs: Iterable[str], who: str, at: float, reason: str | None) -> None:
+        """Record durably that a person declares jobs of a run successful.
 
         What ``begin`` began ends with it. Jobs that succeeded, or are marked already, stay as they are.
         """
         with _explained(self.path):
             self._record_dead_runs()
-            marked = sum(self._execute(_MARK, (who, utc_text(at), reason, run_id, job)).rowcount for job in jobs)
+            for job in jobs:
+                self._execute(_MARK, (who, utc_text(at), reason, run_id, job))
             self._execute("COMMIT")
-        return marked
 
     def begin(self) -> None:
         """Begin the transaction that creates a run, waiting for whoever writes just now.

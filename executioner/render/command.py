@@ -35,7 +35,7 @@ class Invocation(NamedTuple):
 
     def resume_template(self, *args: str) -> str:
         """A command that goes on with a run whose config the reader has to name."""
-        return " ".join([self.template("-c NEW_PATH"), *([self.flags] if self.flags else []), *args])
+        return " ".join([self.template("-c NEW_PATH"), *([self.flags] if self.flags else []), *map(quoted, args)])
 
     def plain(self, args: Iterable[str]) -> str:
         """A command that is given whole."""

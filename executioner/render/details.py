@@ -20,7 +20,7 @@ from executioner.render.text import (
     safe,
     shown_path,
 )
-from executioner.suggest import can_retry_failed
+from executioner.suggest import Survivor, can_retry_failed
 from executioner.times import from_utc_text
 
 #: At most so many failed jobs have the end of their log shown, and so many lines of it.
@@ -49,6 +49,7 @@ class RunView(NamedTuple):
         history_path: as it is shown.
         previews: of failed jobs, the first few.
         hints: what the evidence says about the way on.
+        survivors: jobs of it that outlived its runner.
         succeeded_since: a newer run of the same config that succeeded.
     """
 
@@ -60,6 +61,7 @@ class RunView(NamedTuple):
     previews: Sequence[Preview]
     hints: Sequence[str]
     succeeded_since: int | None
+    survivors: Sequence[Survivor] = ()
 
     def shown_jobs(self) -> list[Job]:
         """The jobs that are shown, in config order."""
@@ -284,6 +286,15 @@ def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
 
 def _resume_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
     run = view.details.run
+    if view.survivors:  # first something has to become of them
+        job = view.survivors[0].job
+        yield ""
+        yield f"To wait for {safe(job)}, watch its log, then resume:"
+        yield f"  {invocation.look('--show-log', str(run.run_id), job, '--follow')}"
+        yield ""
+        yield f"To end {'it' if len(view.survivors) == 1 else 'them'} and resume all remaining jobs:"
+        yield f"  {_resume(run, view, invocation, '--kill-leftovers')}"
+        return
     yield ""
     yield "To resume all remaining jobs:"
     yield f"  {_resume(run, view, invocation)}"

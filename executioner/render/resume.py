@@ -9,6 +9,7 @@ from executioner.render.dryrun import DurationsByJob, job_object, passed_over_ob
 from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED
 from executioner.render.text import Palette, count, safe
 from executioner.resume import ResumePlan
+from executioner.verdict import BY_FROM_JOB, BY_SKIP
 
 
 def resume_lines(
@@ -90,8 +91,11 @@ def _note(resume: ResumePlan, position: int, verbose: bool) -> str:
     notes = []
     if past is not None and past.marked_by is not None and resume.plan.actions[position] is Action.REUSE:
         notes.append(f"marked by {past.marked_by}{f': {past.mark_reason}' if past.mark_reason else ''}")
-    if position in resume.unproven:
+    reason = resume.plan.reasons.get(position)
+    if reason == BY_FROM_JOB:
         notes.append("no SUCCESS on record")
+    elif reason == BY_SKIP and past is not None and not past.is_done and past.status != JobStatus.SKIPPED:
+        notes.append(f"{past.status} in run {resume.plan.parent_run_id}")
     if position in resume.changed:
         notes.append(f"changed: {', '.join(resume.changed[position].parts())}")
     return f" ({safe('; '.join(notes))})" if notes else ""
@@ -102,6 +106,8 @@ def resume_object(
 ) -> dict[str, object]:
     """The same as data for scripts: ``options`` are the flags of the run, what it takes over included."""
     plan, past = resume.plan, resume.past
+    counted = [at for at, reason in plan.reasons.items() if reason == BY_FROM_JOB]
+    no_success = {_name(resume, at): resume.whys[at] for at in counted}
     index = plan.graph.index
 
     def entry(position: int, more: Mapping[str, object]) -> dict[str, object]:
@@ -129,15 +135,7 @@ def resume_object(
             )
             for at in plan.positions(Action.REUSE)
         ],
-        "skip": [
-            entry(
-                at,
-                passed_over_object(
-                    plan, at, {_name(resume, at): resume.whys[at]} if at in resume.unproven else {}
-                ),
-            )
-            for at in plan.positions(Action.SKIP)
-        ],
+        "skip": [entry(at, passed_over_object(plan, at, no_success)) for at in plan.positions(Action.SKIP)],
         "leave_out": [entry(at, passed_over_object(plan, at, {})) for at in plan.positions(Action.LEAVE_OUT)],
         "added": [_name(resume, at) for at in resume.added],
         "removed": list(resume.removed),

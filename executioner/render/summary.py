@@ -30,6 +30,7 @@ class RunReport(NamedTuple):
     outcomes: Sequence[JobOutcome]
     resumes: int | None = None  # the run that it resumes
     reused: int = 0  # so many of the completed jobs were taken over from there
+    recorded: bool = True  # else it cannot be resumed
     hints: Sequence[str] = ()  # what the evidence says about the way on
 
     def having(self, *statuses: JobStatus) -> list[JobOutcome]:
@@ -151,20 +152,15 @@ def _skipped(outcomes: Sequence[JobOutcome], run_id: int, invocation: Invocation
 def _next_steps(report: RunReport, failed: bool, interrupted: bool, invocation: Invocation) -> list[str]:
     run_id = str(report.run_id)
     later = ["To view this run details later:", "  " + invocation.look("--show-run", run_id)]
-    if report.completed == report.total or not (failed or interrupted or _left(report)):
+    if report.completed == report.total or not report.recorded or not (failed or interrupted or _left(report)):
         return later
     lines = ["RESUME OPTIONS:", "==============="]
     left_out = sum(outcome.reason in LEFT_OUT for outcome in report.having(JobStatus.SKIPPED))
     resume = "  " + invocation.run("--resume-from", run_id)
     if left_out:
-        verb = "was" if left_out == 1 else "were"
-        later += [
-            "",
-            f"Not complete: {count(left_out, 'job')} {verb} left out.",
-            "To run all that is missing:",
-            resume,
-        ]
-    else:
+        verb, them = ("was", "it") if left_out == 1 else ("were", "them")
+        later += ["", f"Not complete: {count(left_out, 'job')} {verb} left out.", f"To run {them}:", resume]
+    if failed or interrupted or not left_out:
         lines += ["To resume this run (all incomplete jobs):", resume, ""]
     if failed:
         command = invocation.run("--resume-from", run_id, "--resume-failed-only")
