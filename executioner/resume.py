@@ -42,6 +42,7 @@ class Wanted(NamedTuple):
     failed_only: bool = False
     if_changed: IfChanged = IfChanged.STOP
     take_over: bool = True  # that jobs before the one that was started with count as done
+    skip_is_taken_over: bool = False  # it was not asked of this run
 
 
 class Parent(NamedTuple):
@@ -208,7 +209,8 @@ class _Choice:
         done = position in self._done
         if position in self._skip:
             again = position in self._after or position in self.rerun
-            outdated = position in self._changed and self._wanted.if_changed is IfChanged.RERUN
+            stops = self._wanted.if_changed is IfChanged.STOP and not self._wanted.skip_is_taken_over
+            outdated = position in self._changed and (stops or self._wanted.if_changed is IfChanged.RERUN)
             return None if done and not again and not outdated else BY_SKIP
         if position in self._after or (position in self.rerun and (done or not self._wanted.failed_only)):
             return None

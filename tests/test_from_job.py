@@ -124,9 +124,7 @@ def test_a_job_without_dependents_or_dependencies(program: Program) -> None:
     assert result.code == 0
     assert ran(program) == ["b", "c"]
     assert result.out.endswith(
-        "Not complete: 2 jobs were left out.\n"
-        "To run all that is missing:\n"
-        "  executioner.py -c flow.json --resume-from 2\n"
+        "Not complete: 2 jobs were left out.\nTo run them:\n  executioner.py -c flow.json --resume-from 2\n"
     )
     assert program.jobs(2)["x"]["reason"] != program.jobs(2)["a"]["reason"]
     assert program(*pasted(commands(result.out)[-1])).code == 0
@@ -240,7 +238,8 @@ def test_what_is_wrong_with_a_from_job(program: Program) -> None:
         2,
         "",
         'Error: --from-job: no job "merge_result" (data_pipeline.json)\n'
-        '  did you mean "merge_results"?\n\nNothing was run.\n',
+        '  did you mean "merge_results"?\n\nNothing was run. To see its jobs:\n'
+        "  executioner.py -c data_pipeline.json --dry-run\n",
     )
     both = refused(program, *FROM_MERGE, "--skip", "merge_results")
     assert (both.code, both.err.splitlines()[0]) == (

@@ -2,13 +2,15 @@
 
 import getpass
 import json
+import os
 import re
+import signal
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from harness import Program, Result, ended
-from history_tools import UTC_TEXT, gate, kill, pid_in, sql
+from history_tools import UTC_TEXT, gate, kill, pid_in, sql, wait_for_end
 from resume_tools import (
     commands,
     failed_pipeline,
@@ -319,12 +321,26 @@ def test_a_run_that_is_on(program: Program) -> None:
 
 
 def test_a_dead_run(program: Program) -> None:
-    """Of a run whose runner was killed jobs can be marked: it is recorded as INTERRUPTED, the mark beside it."""
+    """Of a run whose runner was killed jobs can be marked, but not while they still run.
+
+    It is recorded as INTERRUPTED, the mark beside it.
+    """
     program.config({"a": "true", "b": "echo $$ > up; read x < gate", "c": "echo c >> ran"})
     with gate(program):
         with ended(program.start("-c", "flow.json")) as runner:
             pid_in(program, "up")
+            pid = pid_in(program, "up")
             kill(runner)
+        running = refused(program, "--mark-success", "1", "b", "--yes")
+        assert running == (
+            3,
+            "",
+            f"Error: b of run 1 still runs (pid {pid}) ({program.history})\n"
+            "Nothing was marked. To wait for it, watch its log, then mark it:\n"
+            "  executioner.py --show-log 1 b --follow\n",
+        )
+        os.kill(pid, signal.SIGKILL)
+        wait_for_end(pid)
         result = screen(program, "--mark-success", "1", "b", "--yes")
         assert (result.code, result.out.splitlines()[:2]) == (
             0,
@@ -335,7 +351,7 @@ def test_a_dead_run(program: Program) -> None:
         )
         assert program.run_row()["status"] == "INTERRUPTED"
         assert (program.jobs()["b"]["status"], program.jobs()["b"]["marked_by"]) == ("INTERRUPTED", USER)
-        assert program("-c", "flow.json", "--resume-from", "1", "--ignore-leftovers").code == 0
+        assert program("-c", "flow.json", "--resume-from", "1").code == 0
     assert ran(program) == ["c"]
 
 

@@ -291,16 +291,22 @@ def test_the_result_of_a_changed_job_is_kept(program: Program) -> None:
     assert program.jobs(250)["transform_part2"]["source_run_id"] == 249
 
 
-def test_what_was_kept_is_not_asked_again(program: Program) -> None:
-    """The next resume in the chain does not stop at a change that was accepted before."""
+def test_what_was_kept_stays_what_really_ran(program: Program) -> None:
+    """A kept result is recorded with the command that gave it, so that the next resume asks again."""
     failed_flow(program, job("a"))
     program.config([{**job("a"), "command": "echo new"}, job("last")])
     fails(program, "last")
     assert program(*RESUME_1, "--if-changed", "keep").code == 1
     ran(program)
     fails(program)
+    kept, original = program.jobs(2)["a"], program.jobs(1)["a"]
+    assert (kept["command"], kept["definition"]) == (original["command"], original["definition"])
     result = screen(program, "-c", "flow.json", "--resume-from", "2")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 2
+    assert result.err.startswith(
+        "Error: 1 successful job of run 2 has changed since (flow.json)\n  a\n    command:\n"
+    )
+    assert screen(program, "-c", "flow.json", "--resume-from", "2", "--if-changed", "keep").code == 0
     assert ran(program) == ["last"]
 
 

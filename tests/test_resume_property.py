@@ -456,7 +456,7 @@ class Resumes(RuleBasedStateMachine):
             return result
         assert preview.code == 0, preview
         plan = json.loads(preview.out)
-        self._check_plan(plan, expected)
+        self._check_plan(ask, plan, expected)
         self._check_ran(ask, plan, ran, fails, killer, result)
         self._check_record(ask, expected, ran, result)
         return result
@@ -482,13 +482,17 @@ class Resumes(RuleBasedStateMachine):
 
         wait_until(alone, "the jobs of a killed runner")
 
-    def _check_plan(self, plan: dict[str, Any], expected: Expected) -> None:
+    def _check_plan(self, ask: Ask, plan: dict[str, Any], expected: Expected) -> None:
         groups = {
             name: [job["id"] for job in plan.get(name, ())] for name in ("execute", "reuse", "skip", "leave_out")
         }
         assert sorted(itertools.chain(*groups.values())) == sorted(self.jobs), "each job is in one group"
         assert set(groups["execute"]) == expected.execute, plan
         assert set(groups["reuse"]) == expected.reuse, plan
+        if ask.resume is not None:
+            parent = self.runs[ask.resume]
+            retried = {job["id"] for job in plan["execute"] if job["action"] == "retry"} - parent.marked
+            assert retried == expected.execute & parent.broken, plan
 
     def _check_ran(
         self,

@@ -548,7 +548,11 @@ def test_following_a_job_whose_runner_was_killed(program: Program) -> None:
             let_on()
             out, err = follower.communicate(timeout=30)
     assert (follower.returncode, out) == (0, "two\n")
-    assert err == "Note: the runner of run 1 is gone, load has ended too: its result is not known\n"
+    assert err == (
+        "Note: the runner of run 1 is gone, load has ended too: its result is not known\n"
+        "To see its run:\n"
+        f"  cd {program.folder} && executioner.py --show-run 1\n"
+    )
 
 
 def test_following_a_job_that_ended_with_its_runner(program: Program) -> None:
@@ -560,6 +564,8 @@ def test_following_a_job_that_ended_with_its_runner(program: Program) -> None:
     assert (shown.code, shown.out.splitlines()[1:]) == (0, ["one"])
     assert shown.err == (
         "Note: the runner of run 1 is gone, load does not run any more: its result is not known\n"
+        "To see its run:\n"
+        f"  cd {program.folder} && executioner.py --show-run 1\n"
     )
 
 

@@ -95,7 +95,9 @@ def _refusal(context: Context, typed: Invocation, found: Sequence[Leftover]) -> 
     resuming = options.resume_from is not None
     follow = [
         NextStep(
-            f"To wait for {one.job} of run {one.run_id}, watch its log:" if many else _why_follow(resuming),
+            f"To wait for {one.job}{f' of run {one.run_id}' if len(runs) > 1 else ''}, watch its log:"
+            if many
+            else _why_follow(resuming),
             line=typed.look("--show-log", str(one.run_id), one.job, "--follow"),
         )
         for one in found[:_MOST_FOLLOWED]

@@ -251,6 +251,7 @@ def _plan(context: Context, workflow: Workflow, lineage: Lineage, key: bytes) ->
             options.failed_only,
             IfChanged(options.if_changed),
             take_over=bool(options.skip) or not options.skip_given,
+            skip_is_taken_over=not options.skip_given,
         ),
         os.cpu_count() or 1,
     )
