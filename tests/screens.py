@@ -148,6 +148,27 @@ To view this run details later:
   executioner.py --show-run 249
 """
 
+# The founding document, improvement 4
+FOUNDING_PREVIEW = """\
+RESUME DRY RUN - Run ID 249
+===========================
+Would skip successful jobs:
+  ✓ download_data
+  ✓ validate_data
+  ✓ transform_part1
+
+Would retry failed job:
+  ✗ transform_part2
+
+Would execute remaining jobs:
+  - merge_results
+  - generate_report
+  - send_notification
+  - cleanup
+
+Total: 5 jobs to execute, 3 jobs to skip
+"""
+
 # screens.md, 10
 PROGRESS = """\
 09:45:00 Run 249 started: data_pipeline, 8 jobs, 2 workers

@@ -22,28 +22,8 @@ from resume_tools import (
     refused,
     screen,
 )
-from screens import assert_harmless, everything, figures, on_screen
+from screens import FOUNDING_PREVIEW, assert_harmless, everything, figures, on_screen
 
-# the founding document, improvement 4
-PREVIEW = """\
-RESUME DRY RUN - Run ID 249
-===========================
-Would skip successful jobs:
-  ✓ download_data
-  ✓ validate_data
-  ✓ transform_part1
-
-Would retry failed job:
-  ✗ transform_part2
-
-Would execute remaining jobs:
-  - merge_results
-  - generate_report
-  - send_notification
-  - cleanup
-
-Total: 5 jobs to execute, 3 jobs to skip
-"""
 RESUME_249 = ("-c", "data_pipeline.json", "--resume-from", "249")
 DONE_BEFORE = ["download_data", "validate_data", "transform_part1"]
 REMAINING = ["merge_results", "generate_report", "send_notification", "cleanup"]
@@ -83,10 +63,10 @@ def test_the_founding_preview(program: Program) -> None:
     for config in ("data_pipeline.json", "config.json"):
         result = screen(program, "-c", config, "--resume-from", "249", "--dry-run")
         following = f"\nNothing was run. To run it:\n  executioner.py -c {config} --resume-from 249\n"
-        assert result == (0, PREVIEW, following)
+        assert result == (0, FOUNDING_PREVIEW, following)
     piped = program(*RESUME_249, "--dry-run")
     away = f"cd {program.folder} && executioner.py -c data_pipeline.json --resume-from 249"
-    assert piped == (0, PREVIEW, f"\nNothing was run. To run it:\n  {away}\n")
+    assert piped == (0, FOUNDING_PREVIEW, f"\nNothing was run. To run it:\n  {away}\n")
 
 
 def test_a_preview_starts_and_writes_nothing(program: Program) -> None:
@@ -109,7 +89,7 @@ def test_the_preview_gives_the_reason_for_each_job(program: Program) -> None:
     """``--verbose``: how each job ended, and in which run."""
     failed_pipeline(program)
     result = screen(program, *RESUME_249, "--dry-run", "--verbose")
-    lines = PREVIEW.splitlines()
+    lines = FOUNDING_PREVIEW.splitlines()
     for at, line in enumerate(lines):
         if line.startswith("  ✓"):
             lines[at] += " - SUCCESS in run 249"
@@ -207,7 +187,7 @@ def test_the_preview_shows_what_the_config_has_more_and_less(program: Program) -
     program.config([*jobs.values(), job("archive", "generate_report")], "data_pipeline.json")
     result = screen(program, *RESUME_249, "--dry-run")
     assert result.out == (
-        PREVIEW.replace("  ✗ transform_part2\n", "  ✗ transform_part2 (changed: command)\n").replace(
+        FOUNDING_PREVIEW.replace("  ✗ transform_part2\n", "  ✗ transform_part2 (changed: command)\n").replace(
             "  - cleanup\n",
             "\nWould execute job added since:\n  - archive\n"
             "\nNo longer in the config (left as it was):\n  - cleanup\n",
@@ -452,7 +432,7 @@ def test_the_preview_of_only_what_failed(program: Program) -> None:
     """What is left out stands under a heading of its own, and is counted."""
     failed_pipeline(program)
     result = screen(program, *RESUME_249, "--resume-failed-only", "--dry-run")
-    assert result.out == PREVIEW.replace(
+    assert result.out == FOUNDING_PREVIEW.replace(
         "Would execute remaining jobs:", "Would leave out (--resume-failed-only):"
     ).replace("Total: 5 jobs to execute, 3 jobs to skip", "Total: 1 job to execute, 3 jobs to skip, 4 left out")
 

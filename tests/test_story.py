@@ -7,30 +7,11 @@ from pathlib import Path
 import pytest
 from harness import ROOT, Program
 from history_tools import sql
-from screens import FOUNDING_FAILED, FOUNDING_HEAD, FOUNDING_RESUME
+from screens import FOUNDING_FAILED, FOUNDING_HEAD, FOUNDING_PREVIEW, FOUNDING_RESUME
 
 EXAMPLE = ROOT / "examples/data_pipeline"
 MADE = ("data", "work", "report", "outbox", "logs", "__pycache__")
 
-PREVIEW = """\
-RESUME DRY RUN - Run ID 249
-===========================
-Would skip successful jobs:
-  ✓ download_data
-  ✓ validate_data
-  ✓ transform_part1
-
-Would retry failed job:
-  ✗ transform_part2
-
-Would execute remaining jobs:
-  - merge_results
-  - generate_report
-  - send_notification
-  - cleanup
-
-Total: 5 jobs to execute, 3 jobs to skip
-"""
 SHOWN_NEXT = """\
 To resume all remaining jobs:
   executioner.py -c data_pipeline.json --resume-from 249
@@ -85,7 +66,7 @@ def test_the_whole_story(pipeline: Program) -> None:
     # the preview, to the letter, which writes nothing
     before = pipeline.rows("SELECT count(*) AS n FROM run_metadata")
     preview = pipeline("-c", "data_pipeline.json", "--resume-from", "249", "--dry-run")
-    assert (preview.code, preview.out) == (0, PREVIEW)
+    assert (preview.code, preview.out) == (0, FOUNDING_PREVIEW)
     assert pipeline.rows("SELECT count(*) AS n FROM run_metadata") == before
 
     # resumed without a mend it fails in the same way, and the screens say that this will not help

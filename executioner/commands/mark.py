@@ -63,37 +63,48 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
         return 0
     if not options.yes:
         _ask(context, to_mark, f"{again} --yes")
+    _record(context, past, lineage, to_mark, reason)
+    terminal.out.write(f"\nMarked: {', '.join(safe(job.id) for job in to_mark)}\n")
+    terminal.out.write("".join(f"{line}\n" for line in _way_on(lineage, to_mark, typed)))
+    return 0
+
+
+def _record(
+    context: Context, past: Past, lineage: Lineage, to_mark: Sequence[PastJob], reason: str | None
+) -> None:
+    """Record the marks, if the run is still what was shown.
+
+    Raises:
+        RunRefusedError: it is not.
+    """
+    run_id = lineage.run.run_id
     writer = HistoryWriter(past.history.path)
     try:
         for note in writer.notes:
-            terminal.err.write(note_text(note))
+            context.terminal.err.write(note_text(note))
         writer.begin()
-        now = writer.lineage(run.run_id)
+        now = writer.lineage(run_id)
         if now is None or now.jobs != lineage.jobs or now.live != lineage.live:
             writer.abandon()
             raise RunRefusedError(
-                f"Run {run.run_id} was changed just now", past.shown_path, assurance="Nothing was marked."
+                f"Run {run_id} was changed just now", past.shown_path, assurance="Nothing was marked."
             )
-        writer.mark(
-            run.run_id,
-            [job.id for job in to_mark],
-            user_name(),
-            time(),
-            None if reason is None else storable(reason),
-        )
+        why = None if reason is None else storable(reason)
+        writer.mark(run_id, [job.id for job in to_mark], user_name(), time(), why)
     finally:
         writer.close()
-    terminal.out.write(f"\nMarked: {', '.join(safe(job.id) for job in to_mark)}\n")
+
+
+def _way_on(lineage: Lineage, to_mark: Sequence[PastJob], typed: Invocation) -> list[str]:
+    """How to resume the run now, if anything is left of it."""
+    run = lineage.run
     marked = {job.id for job in to_mark}
-    left = [job for job in lineage.jobs if not (job.is_done or job.id in marked or job.reason in COUNT_AS_DONE)]
-    if not left:
-        terminal.out.write(f"Nothing of run {run.run_id} is left to resume.\n")
-        return 0
+    if all(job.is_done or job.id in marked or job.reason in COUNT_AS_DONE for job in lineage.jobs):
+        return [f"Nothing of run {run.run_id} is left to resume."]
     back = () if lineage.newest.run_id == run.run_id else ("--yes",)
     words = ("--resume-from", str(run.run_id), *back)
     line = typed.resume_template(*words) if run.config_path is None else typed.run(*words)
-    terminal.out.write(f"To resume run {run.run_id}:\n  {line}\n")
-    return 0
+    return [f"To resume run {run.run_id}:", f"  {line}"]
 
 
 def _refuse_running(past: Past, lineage: Lineage, to_mark: Sequence[PastJob]) -> None:

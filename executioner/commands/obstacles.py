@@ -1,0 +1,237 @@
+"""What stands in the way of a resume: each refuses by raising, but where nothing is left to run."""
+
+import os
+from collections.abc import Sequence
+from time import time
+
+from executioner import joblog
+from executioner.commands.context import (
+    Context,
+    is_variable,
+    recorded_names,
+    run_flags,
+    run_words,
+)
+from executioner.commands.guards import refuse_unproven
+from executioner.errors import RunRefusedError, UsageError
+from executioner.history.lineage import Lineage
+from executioner.history.liveness import UnfinishedRun
+from executioner.model import NextStep, RunStatus, Workflow
+from executioner.plan import RUNS, Action
+from executioner.records import Run
+from executioner.render.command import Invocation, steps_text
+from executioner.render.resume import changes_lines
+from executioner.render.runs import status_words
+from executioner.render.text import clock_time, count, local_time, safe
+from executioner.resume import IfChanged, ResumePlan
+from executioner.verdict import BY_FROM_JOB, BY_SKIP
+
+_MOST_NAMED = 5
+
+
+def refuse_another(run: Run, workflow: Workflow, typed: Invocation) -> None:
+    """Refuse a run of another application: another name, and not the very same config."""
+    name = run.application_name
+    if name == workflow.name or run.config_hash == workflow.config_hash:
+        return
+    raise UsageError(
+        f"Run {run.run_id} is one of {name}, not of {workflow.name}",
+        workflow.config_path if typed.config is None else typed.config,
+        assurance=(
+            f'Nothing was run. If it is the same workflow under another name, set "application_name" to "{name}".'
+        ),
+        steps=[NextStep("To see the runs of this config:", line=typed.look("--list-runs", *typed.config_words))],
+    )
+
+
+def refuse_live(lineage: Lineage, typed: Invocation) -> None:
+    """Refuse while a run of the chain is on, or may be."""
+    live, run = lineage.live, lineage.run
+    if live is None:
+        return
+    if live.run_id == run.run_id:
+        what = f"Run {run.run_id} is still running ({_who(live)})"
+    else:
+        what = f"Run {run.run_id} is being resumed by run {live.run_id} ({_who(live)})"
+    raise RunRefusedError(
+        what,
+        assurance="Nothing was run.",
+        steps=[NextStep("To watch it:", line=typed.look("--show-run", str(live.run_id)))],
+    )
+
+
+def _who(live: UnfinishedRun) -> str:
+    at = live.started_at
+    since = clock_time(at) if local_time(at)[:10] == local_time(time())[:10] else local_time(at)
+    return f"{live.user}@{live.host}, pid {live.pid}, since {since}"
+
+
+def refuse_spool(run: Run, workflow: Workflow) -> None:
+    """Refuse while results of the run lie beside its logs because the history could not be written."""
+    folder = os.path.dirname(run.log_path) if run.log_path else workflow.log_dir
+    path = joblog.spool_path(folder, run.application_name, run.run_id)
+    if os.path.lexists(path):
+        raise RunRefusedError(
+            f"Results of run {run.run_id} are not in the history, but in a file beside its logs",
+            path,
+            assurance=(
+                "Nothing was run: jobs that succeeded could be run again."
+                " To go on without them, move that file away."
+            ),
+        )
+
+
+def refuse_resumed(context: Context, lineage: Lineage, plan: ResumePlan, typed: Invocation) -> None:
+    """Only the newest run of a chain is resumed, unless it is asked to go back."""
+    options, run, newest = context.options, lineage.run, lineage.newest
+    if newest.run_id == run.run_id or options.yes:
+        return
+    again = [job for job in plan.plan.jobs(*RUNS) if job.id in lineage.newest_done]
+    back = typed.run(*run_words(options._replace(yes=True)))
+    twice = f" (runs {count(len(again), 'job')} again that succeeded in {newest.run_id})" if again else ""
+    if newest.status == RunStatus.SUCCESS:
+        go_on = NextStep("To view the newest:", line=typed.look("--show-run", str(newest.run_id)))
+    else:
+        words = run_words(options._replace(resume_from=str(newest.run_id)))
+        go_on = NextStep("To resume the newest:", line=typed.run(*words))
+    raise RunRefusedError(
+        f"Run {run.run_id} was already resumed by run {newest.run_id}"
+        f" ({status_words(newest)}, {newest.completed_jobs}/{newest.total_jobs})",
+        assurance="Nothing was run.",
+        steps=[go_on, NextStep(f"To resume {run.run_id} all the same{twice}:", line=back)],
+    )
+
+
+def nothing_left(context: Context, lineage: Lineage, plan: ResumePlan, typed: Invocation) -> bool:
+    """Whether there is nothing to run, which is then said."""
+    options, run = context.options, lineage.run
+    asked = options.from_job is not None or options.if_changed == IfChanged.RERUN
+    if not plan.is_empty and (run.status != RunStatus.SUCCESS or asked):
+        return False
+    if options.quiet:
+        return True
+    missing = [job.id for job in lineage.jobs if not job.is_done]
+    again = NextStep("To run all of it again:", line=typed.run())
+    if plan.plan.positions(Action.LEAVE_OUT) and not plan.plan.positions(Action.SKIP):
+        what = f"Nothing to retry: no job of run {run.run_id} failed or was interrupted"
+        everything = run_words(options._replace(failed_only=False))
+        again = NextStep("To resume all remaining jobs:", line=typed.run(*everything))
+    elif missing:
+        what = f"Nothing to resume: all other jobs of run {run.run_id} succeeded, {_why_not(plan, missing)}"
+        if plan.plan.positions(Action.SKIP):
+            skipping_none = run_words(options._replace(skip=(), skip_given=True))
+            again = NextStep("To run what is skipped:", line=typed.run(*skipping_none))
+    else:
+        jobs = lineage.jobs
+        marked = any(job.marked_by is not None for job in jobs)
+        whole = "the only job" if len(jobs) == 1 else f"all {len(jobs):,} jobs"
+        ended = "have succeeded or are marked as successful" if marked else "succeeded"
+        what = f"Nothing to resume: {whole} of run {run.run_id} {ended}"
+        if plan.added:
+            added = f"Added to the config since: {job_names(plan, plan.added)}"
+            again = NextStep(f"{added}. To run all of it:", line=again.line)
+    lines = [f"{safe(what)} ({safe(run.application_name)})", *steps_text([again], typed)]
+    context.terminal.err.write("\n".join(lines) + "\n")
+    return True
+
+
+def _why_not(plan: ResumePlan, missing: Sequence[str]) -> str:
+    """Why jobs that did not succeed are not run now, in words."""
+    index, reasons = plan.plan.graph.index, plan.plan.reasons
+    words = {BY_SKIP: "skipped on request", BY_FROM_JOB: "counted as done"}
+    groups: dict[str, list[str]] = {}
+    for name in missing:
+        why = words.get(reasons.get(index[name], ""), "") if name in index else "no longer in the config"
+        groups.setdefault(why, []).append(name)
+    return ", ".join(f"{_few(names)} {'is' if len(names) == 1 else 'are'} {why}" for why, names in groups.items())
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def job_names(plan: ResumePlan, positions: Sequence[int]) -> str:
+    """The ids of jobs; of many the first few."""
+    return _few([plan.plan.workflow.jobs[at].id for at in positions])
+
+
+def refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> None:
+    """Values of variables with secret names are not kept: they must be given again."""
+    options = context.options
+    missing = [
+        name
+        for name in recorded_names(run.options or {}, "env_secret")
+        if name not in options.env and is_variable(name)
+    ]
+    if missing:
+        flags = run_flags({"env_secret": missing})
+        one = len(missing) == 1
+        from_shell = "it again, from a variable of the shell" if one else "them again, from variables of the shell"
+        again = typed._replace(flags=" ".join(filter(None, [typed.flags, flags])))
+        raise UsageError(
+            f"Run {run.run_id} had --env {', '.join(missing)}, whose value{' was' if one else 's were'} not kept",
+            "its name looks secret" if one else "their names look secret",
+            assurance="Nothing was run.",
+            steps=[NextStep(f"To give {from_shell}:", line=again.run(*run_words(options)))],
+        )
+
+
+def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocation) -> None:
+    """A success of a job that is another one now is not reused unasked."""
+    changed = plan.stopped_by
+    if not changed:
+        return
+    options = context.options
+    one = len(changed) == 1
+
+    def command(choice: IfChanged) -> str:
+        return typed.run(*run_words(options._replace(if_changed=choice)))
+
+    raise UsageError(
+        f"{count(len(changed), 'successful job')} of run {run.run_id} {'has' if one else 'have'} changed since",
+        str(options.config),
+        details=list(changes_lines(plan, changed)),
+        assurance="Nothing was run.",
+        steps=[
+            NextStep(
+                f"To run {'it' if one else 'them'} and everything after {'it' if one else 'them'} again:",
+                line=command(IfChanged.RERUN),
+            ),
+            NextStep(f"To keep {'its result' if one else 'their results'}:", line=command(IfChanged.KEEP)),
+        ],
+        ending="Add --dry-run to preview either.",
+    )
+
+
+def refuse_blocked(context: Context, run: Run, plan: ResumePlan, typed: Invocation) -> None:
+    """With ``--resume-failed-only``: a job cannot be retried without what it depends on."""
+    if not plan.blocked:
+        return
+    jobs, past = plan.plan.workflow.jobs, plan.past
+    details = []
+    for at, needed in plan.blocked[:_MOST_NAMED]:
+        state = f"{past[needed].status} in run {run.run_id}" if needed in past else "added since"
+        details.append(f"{jobs[at].id} needs {jobs[needed].id} ({state})")
+    if len(plan.blocked) > _MOST_NAMED:
+        details.append(f"... and {len(plan.blocked) - _MOST_NAMED} more")
+    retried = len({at for at, _ in plan.blocked})
+    raise UsageError(
+        f"{count(retried, 'job')} cannot be retried without a job that --resume-failed-only leaves out",
+        str(context.options.config),
+        details=details,
+        assurance="Nothing was run.",
+        steps=[
+            NextStep(
+                "To resume all remaining jobs:",
+                line=typed.run(*run_words(context.options._replace(failed_only=False))),
+            )
+        ],
+    )
+
+
+def refuse_counted(context: Context, run: Run, plan: ResumePlan, typed: Invocation) -> None:
+    """Refuse to count jobs as done that have no SUCCESS in the run that is resumed, unless that is accepted."""
+    jobs = plan.plan.workflow.jobs
+    unproven = [(jobs[at].id, (run.run_id, plan.past[at]) if at in plan.past else None) for at in plan.unproven]
+    refuse_unproven(context, typed, unproven)
