@@ -125,7 +125,7 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
             return _short_help(terminal, typed)
         arguments = parse(parser, argv)
         terminal = Terminal(arguments.color, environment)
-        runs = not _looks_back(arguments)
+        runs = not _looks_back(arguments) and arguments.mark_success is None
         code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, options(arguments)))
     except (KeyboardInterrupt, Exception) as exc:
         if "--debug" in argv:

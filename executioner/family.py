@@ -136,7 +136,7 @@ class Family:
     """
 
     def __init__(self, leader: int, mark: str, alone_since: "Solitude | None") -> None:
-        self.leader = self._leader = leader
+        self.leader = leader
         self._mark = mark
         self._alone_since = alone_since
         self._known: set[tuple[int, float]] = set()
@@ -155,12 +155,12 @@ class Family:
         members = self.members(table)
         living = {member.pid: member for member in members}
         # a group's number is not given away while it has a member
-        whole_group = not self.reaped or any(member.group == self._leader for member in members)
+        whole_group = not self.reaped or any(member.group == self.leader for member in members)
         for one in numbers:
             if whole_group:
-                _signal(os.killpg, self._leader, one)
+                _signal(os.killpg, self.leader, one)
             for member in members:
-                if member.group != self._leader:  # nobody is signalled twice
+                if member.group != self.leader:  # nobody is signalled twice
                     if number == signal.SIGTERM and self._is_cared_for(member, living):
                         continue
                     _signal(os.kill, member.pid, one)
@@ -200,9 +200,9 @@ class Family:
         return self._mark in marks[:-1]
 
     def _owns(self, process: Process, starts: dict[int, float]) -> bool:
-        if process.pid == self._leader and self.reaped:
+        if process.pid == self.leader and self.reaped:
             return False  # a stranger with its pid
-        if self._leader in (process.group, process.session):
+        if self.leader in (process.group, process.session):
             return True
         if (process.pid, process.created_at) in self._known:
             return True

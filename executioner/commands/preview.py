@@ -1,9 +1,8 @@
 """``--dry-run``: what a run would do."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from os.path import dirname
-from typing import TypeAlias
 
 from executioner.commands.context import Context
 from executioner.commands.guards import active_warnings
@@ -12,10 +11,8 @@ from executioner.history.files import Kind, check_writable, identify, problem
 from executioner.history.reader import History
 from executioner.plan import Plan
 from executioner.render.command import Invocation
+from executioner.render.dryrun import DurationsByJob
 from executioner.render.error import note_text, warning_text
-
-#: Past durations a job.
-DurationsByJob: TypeAlias = Mapping[str, list[float]]
 
 _COMING = {
     Kind.OLDER: "The run would first bring the history to this version, after a backup beside it",

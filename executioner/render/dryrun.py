@@ -1,13 +1,15 @@
 """What a run would do, as a screen and as data for scripts."""
 
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from executioner.model import Job
 from executioner.plan import Action, Plan, starting_order
 from executioner.render.text import Palette, count, limit, safe, shown_path
 from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
 
-DurationsByJob = Mapping[str, list[float]]
+#: Past durations a job, in seconds.
+DurationsByJob: TypeAlias = Mapping[str, list[float]]
 
 
 def plan_lines(
