@@ -88,7 +88,7 @@ def _past_jobs(connection: sqlite3.Connection, run_id: int, running: Mapping[int
     return list(map(PastJob._make, connection.execute(_PAST_JOBS, {"run": run_id, "dead": dead})))
 
 
-def newest_runs(
+def _newest_runs(
     connection: sqlite3.Connection, config_paths: Sequence[str], application: str, most: int
 ) -> list[int]:
     """The newest runs of a config, newest first; of an application if none of the config is recorded."""
@@ -119,7 +119,7 @@ def latest_results(
     left, asked = set(wanted), frozenset(on_request)
     running = {one.run_id: one.liveness for one in recorded}
     found: dict[str, tuple[int, PastJob]] = {}
-    for run_id in newest_runs(connection, config_paths, application, _MOST_LOOKED_THROUGH):
+    for run_id in _newest_runs(connection, config_paths, application, _MOST_LOOKED_THROUGH):
         if not left:
             break
         for job in _past_jobs(connection, run_id, running):

@@ -152,9 +152,7 @@ class History:
                 return run_details(connection, run_id, running)
 
         details = self._read(work) if 0 < run_id <= _LARGEST_ID else None
-        if details is None:
-            raise UnknownRunError(f"Run ID {run_id} not found in history.")
-        return details
+        return _known(details, run_id)
 
     def job(self, run_id: int, job_id: str) -> Job | None:
         """One job of a run; None if there is none of that id.
@@ -217,9 +215,7 @@ class History:
                 return lineage(connection, recorded, run_id)
 
         found = self._read(work) if 0 < run_id <= _LARGEST_ID else None
-        if found is None:
-            raise UnknownRunError(f"Run ID {run_id} not found in history.")
-        return found
+        return _known(found, run_id)
 
     def crashes(self, suspects: Suspects, boot_id: str | None) -> list[Crash]:
         """Those of some runs whose runner died since the machine was started."""
@@ -237,9 +233,7 @@ class History:
             UnknownRunError: there is no such run.
         """
         details = self._read(lambda connection: run_details(connection, run_id, failed=most))
-        if details is None:
-            raise UnknownRunError(f"Run ID {run_id} not found in history.")
-        return details
+        return _known(details, run_id)
 
     def latest_results(
         self, config_paths: Sequence[str], application: str, jobs: Iterable[str], on_request: Iterable[str]
@@ -276,3 +270,14 @@ class History:
             except sqlite3.Error as exc:
                 raise files.problem(self.path, exc) from exc
         return reading(self.path, work)
+
+
+def _known(found: _T | None, run_id: int) -> _T:
+    """What was found of a run.
+
+    Raises:
+        UnknownRunError: there is no such run.
+    """
+    if found is None:
+        raise UnknownRunError(f"Run ID {run_id} not found in history.")
+    return found
