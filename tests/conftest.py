@@ -1,10 +1,17 @@
 """Fixtures of all tests."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from harness import Program
+from promises import (  # noqa: F401  (hooks)
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_sessionfinish,
+)
 
 # whoever started the tests may have had signals ignored (``pytest &`` in a script), and the
 # programs that the tests start would inherit that
@@ -17,3 +24,19 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, sig
 def program(tmp_path: Path) -> Program:
     """The real program in a fresh folder, with a home and a history of its own."""
     return Program(tmp_path / "work")
+
+
+@pytest.fixture
+def nightly(request: pytest.FixtureRequest) -> bool:
+    """Whether many times more cases are to be tried."""
+    return bool(request.config.getoption("--nightly"))
+
+
+@pytest.fixture
+def cases(request: pytest.FixtureRequest) -> Callable[[int], None]:
+    """Say how many cases this test has tried, for the table of promises; called once, at the end."""
+
+    def count(number: int) -> None:
+        request.node.user_properties.append(("cases", number))
+
+    return count
