@@ -125,6 +125,11 @@ def _add_resume_options(parser: argparse.ArgumentParser) -> None:
         help="let jobs of a run count as successful when it is resumed",
     )
     resume.add_argument("--reason", metavar="TEXT", help="why they are marked")
+    resume.add_argument(
+        "--import-spool",
+        metavar="FILE",
+        help="put results into the history that it could not take: FILE lies beside the logs",
+    )
 
 
 def _add_other_options(parser: argparse.ArgumentParser) -> None:
@@ -224,6 +229,7 @@ class Arguments(argparse.Namespace):
     yes: bool
     mark_success: list[str] | None
     reason: str | None
+    import_spool: str | None
     list_runs: bool
     last: int | None
     status: list[str]
@@ -279,6 +285,7 @@ _NEVER_EMPTY = {
     "since": "a time",
     "until": "a time",
     "from_job": "a job",
+    "import_spool": "a path",
 }
 _FAILURES_OF_JOBS = ("TIMEOUT", "ERROR")
 #: What the program can be asked to do beside running a config, and which options each of it takes.
@@ -287,6 +294,7 @@ _MODES = {
     "show_run": {"config", "status"},
     "show_log": {"config", "follow", "tail"},
     "mark_success": {"config", "dry_run", "reason", "yes"},
+    "import_spool": {"dry_run"},
     "validate": {"config"},
     "simple_config": set[str](),
     "sample_config": set[str](),

@@ -50,6 +50,10 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Co
 
         wanted, *jobs = arguments.mark_success
         return mark_success(context, wanted, jobs, arguments.reason)
+    elif arguments.import_spool is not None:
+        from executioner.commands.import_spool import import_spool
+
+        return import_spool(context, arguments.import_spool)
     elif arguments.resume_from is not None:
         from executioner.commands.resume import resume
 
@@ -125,7 +129,7 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
             return _short_help(terminal, typed)
         arguments = parse(parser, argv)
         terminal = Terminal(arguments.color, environment)
-        runs = not _looks_back(arguments) and arguments.mark_success is None
+        runs = not (_looks_back(arguments) or arguments.mark_success or arguments.import_spool)
         code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, options(arguments)))
     except (KeyboardInterrupt, Exception) as exc:
         if "--debug" in argv:

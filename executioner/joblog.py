@@ -30,9 +30,9 @@ def stem(application: str) -> str:
     return f"executioner.{file_word(application)}"
 
 
-def spool_path(folder: str, application: str, run_id: int) -> str:
-    """Where the results of a run are kept that the history could not take."""
-    return f"{folder}/{stem(application)}.run-{run_id}.spool.json"
+def run_name(application: str, run_id: int) -> str:
+    """What the names of a run's own files begin with: its log, and what the history could not take of it."""
+    return f"{stem(application)}.run-{run_id}"
 
 
 def create(folder: str, name: str) -> tuple[int, str]:

@@ -213,8 +213,7 @@ class Execution:
         workflow = self._workflow
         try:
             make_folder(workflow.log_dir)
-            name = f"{joblog.stem(workflow.name)}.run-{run_id}"
-            self._log = _Log(*joblog.create(workflow.log_dir, name))
+            self._log = _Log(*joblog.create(workflow.log_dir, joblog.run_name(workflow.name, run_id)))
         except OSError as exc:
             raise log_dir_error(workflow, f"{exc.strerror}: {exc.filename}") from exc
         return self._log.path

@@ -11,7 +11,7 @@ from executioner.history.changes import RunEnd
 from executioner.history.files import BUSY_TIMEOUT_S
 from executioner.history.store import HistoryWriter
 from executioner.listeners import RunLog, Tally
-from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.model import FAILURES, JobStatus, NextStep, RunStatus
 from executioner.plan import Action, Plan
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
@@ -99,16 +99,19 @@ class Finish:
     def _spool(self, end: RunEnd, error: HistoryError) -> HistoryError:
         """Put what could not be written beside the logs; the error that tells so."""
         workflow, run_id = self._workflow, self._writer.run_id
-        path = joblog.spool_path(workflow.log_dir, workflow.name, run_id)
+        base = f"{workflow.log_dir}/{joblog.run_name(workflow.name, run_id)}"
+        steps = []
         try:
             make_folder(workflow.log_dir)
-            self._writer.spool(path, error.what, end)
+            path = self._writer.spool(base, error.what, end)
         except OSError as exc:
-            detail = f"Its results could not be kept in {path} either: {exc.strerror}"
+            detail = f"Its results could not be kept in {base}.spool.json either: {exc.strerror}"
         else:
             detail = f"Its results are kept in {path}"
+            line = self._typed.look("--import-spool", shown_path(path, self._cwd))
+            steps.append(NextStep("To put them back once the history can be written:", line=line))
         return HistoryError(
-            f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=[detail]
+            f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=[detail], steps=steps
         )
 
     # --- telling ----------------------------------------------------------------------------
@@ -176,4 +179,5 @@ class Finish:
 def _unrecorded(end: RunEnd) -> RunEnd:
     """The end of a run that could not be recorded: never a success, whatever its jobs did."""
     status = end.status if end.status is RunStatus.FAILED else RunStatus.INTERRUPTED
-    return end._replace(status=status, exit_code=3)
+    summary = "; ".join(filter(None, [_UNRECORDED, end.failure_summary]))
+    return end._replace(status=status, exit_code=3, failure_summary=summary)

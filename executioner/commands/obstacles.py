@@ -1,10 +1,8 @@
 """What stands in the way of a resume: each refuses by raising, but where nothing is left to run."""
 
-import os
 from collections.abc import Sequence
 from time import time
 
-from executioner import joblog
 from executioner.commands.context import (
     Context,
     is_variable,
@@ -13,6 +11,7 @@ from executioner.commands.context import (
     run_words,
 )
 from executioner.commands.guards import refuse_unproven
+from executioner.commands.past import waiting_spool
 from executioner.errors import RunRefusedError, UsageError
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import UnfinishedRun
@@ -22,7 +21,7 @@ from executioner.records import Run
 from executioner.render.command import Invocation, steps_text
 from executioner.render.resume import changes_lines
 from executioner.render.runs import status_words
-from executioner.render.text import clock_time, count, local_time, safe
+from executioner.render.text import clock_time, count, local_time, safe, shown_path
 from executioner.resume import IfChanged, ResumePlan
 from executioner.verdict import BY_FROM_JOB, BY_SKIP
 
@@ -66,18 +65,17 @@ def _who(live: UnfinishedRun) -> str:
     return f"{live.user}@{live.host}, pid {live.pid}, since {since}"
 
 
-def refuse_spool(run: Run, workflow: Workflow) -> None:
+def refuse_spool(run: Run, workflow: Workflow, typed: Invocation, cwd: str) -> None:
     """Refuse while results of the run lie beside its logs because the history could not be written."""
-    folder = os.path.dirname(run.log_path) if run.log_path else workflow.log_dir
-    path = joblog.spool_path(folder, run.application_name, run.run_id)
-    if os.path.lexists(path):
+    path = waiting_spool(run, workflow.log_dir)
+    if path is not None:
+        line = typed.look("--import-spool", shown_path(path, cwd))
         raise RunRefusedError(
             f"Results of run {run.run_id} are not in the history, but in a file beside its logs",
             path,
-            assurance=(
-                "Nothing was run: jobs that succeeded could be run again."
-                " To go on without them, move that file away."
-            ),
+            assurance="Nothing was run: jobs that succeeded could be run again.",
+            steps=[NextStep("To put them into the history:", line=line)],
+            ending="To go on without them, move that file away.",
         )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from executioner import joblog
 from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
 from executioner.errors import NoHistoryError, UnknownRunError
@@ -13,7 +14,7 @@ from executioner.history.lineage import Lineage
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.reader import History
 from executioner.model import NextStep
-from executioner.records import RunDetails
+from executioner.records import Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
 from executioner.render.runs import no_runs_text, recent_lines
@@ -61,6 +62,20 @@ def open_past(context: Context, run: str = "last", nothing: str = "") -> Past | 
         return None
     paths = () if options.config is None else config_paths(os.path.join(context.cwd, options.config))
     return Past(history, typed, shown_path(history.path, context.cwd), paths)
+
+
+def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:
+    """The file with those results of a run that the history could not take and that were not imported yet.
+
+    It lies beside the run's log; ``log_dir`` is where to look if that is not recorded.
+    """
+    from executioner.history.spool import waiting
+
+    folder = os.path.dirname(run.log_path) if run.log_path else log_dir
+    if folder is None:
+        return None
+    name = joblog.run_name(run.application_name, run.run_id)
+    return waiting(f"{folder}/{name}", run.run_id, run.start_time)
 
 
 def find_lineage(context: Context, wanted: str, nothing: str) -> tuple[Past, Lineage]:

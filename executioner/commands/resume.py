@@ -111,7 +111,7 @@ def _prepare(context: Context) -> _Prepared | None:
     key = past.history.identity()["key"]
     resume_plan = _plan(context, workflow, lineage, key)
     refuse_live(lineage, typed)
-    refuse_spool(run, workflow)
+    refuse_spool(run, workflow, typed, context.cwd)
     refuse_resumed(context, lineage, resume_plan, typed)
     if nothing_left(context, lineage, resume_plan, typed):
         return None

@@ -6,7 +6,7 @@ from time import time
 
 from executioner.commands.context import Context, run_flags
 from executioner.commands.evidence import CHANGED, config_state, evidence, last_output
-from executioner.commands.past import Past, find_run, open_past
+from executioner.commands.past import Past, find_run, open_past, waiting_spool
 from executioner.history.query import RunFilter
 from executioner.model import FAILURES, RunStatus
 from executioner.records import Job, Run, RunDetails
@@ -73,7 +73,16 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
         hints=hints(found),
         succeeded_since=_succeeded_since(past, run),
         survivors=found.survivors,
+        spool=_spool(context, run),
     )
+
+
+def _spool(context: Context, run: Run) -> str | None:
+    """The file with those results that the history lacks, as it is shown."""
+    if run.status == RunStatus.RUNNING:
+        return None
+    path = waiting_spool(run)
+    return None if path is None else shown_path(path, context.cwd)
 
 
 def _preview(job: Job, cwd: str) -> Preview:

@@ -1,9 +1,21 @@
-"""The database's own random values."""
+"""The database's own random values, and the run ids that it has given out."""
 
 import sqlite3
 from collections.abc import Mapping
 
 from executioner.errors import HistoryError
+
+# also of a job that something else has written: the earlier tool, say, into what was taken over from it;
+# its ids may be text, which is more than any number
+_NEWEST_ID = """
+SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'run_metadata'), 0),
+           coalesce((SELECT max(run_id) FROM job_history WHERE run_id < 9223372036854775807), 0))"""
+
+
+def newest_id(connection: sqlite3.Connection) -> int:
+    """The highest run id that was ever given out; 0 where none was."""
+    [newest] = connection.execute(_NEWEST_ID).fetchone()
+    return int(newest)
 
 
 def identity(connection: sqlite3.Connection, path: str) -> Mapping[str, bytes]:

@@ -21,7 +21,7 @@ from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
 from executioner.history.crashes import Crash, Suspects, crashes
 from executioner.history.create import connect, create
-from executioner.history.identity import identity
+from executioner.history.identity import identity, newest_id
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.usual import durations_s
@@ -29,6 +29,7 @@ from executioner.times import utc_text
 
 if TYPE_CHECKING:
     from executioner.history.lineage import Lineage
+    from executioner.history.spool import Spool
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 _COMMITS_BETWEEN_SIZE_CHECKS = 512
@@ -39,11 +40,6 @@ INSERT INTO run_metadata (run_id, config_path, config_hash, parent_run_id, root_
     failed_jobs, skipped_jobs, start_time, status, application_name, user, host, boot_id, pid,
     pid_start_ticks, working_dir, options, executioner_version)
 VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-# also of a job that something else has written: the earlier tool, say, into what was taken over from it;
-# its ids may be text, which is more than any number
-_NEWEST_ID = """
-SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'run_metadata'), 0),
-           coalesce((SELECT max(run_id) FROM job_history WHERE run_id < 9223372036854775807), 0))"""
 _PLACE_RUN = """
 UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?"""
 _INSERT_JOB = """
@@ -121,6 +117,7 @@ class HistoryWriter:
             files.check_writable(path)
         self.path = path
         self.run_id = 0
+        self._run: NewRun | None = None
         self.remarks: list[str] = []  # what the user should be warned of
         self.notes: list[str] = []  # what the user should know
         self._changes: list[JobChange] = []
@@ -141,12 +138,12 @@ class HistoryWriter:
                     self.notes += bring_up(path, mode)
             self._connection = connect(path, self._lock)
             self._file = files.file_id(path)
+            self._identity = identity(self._connection, path)
         self._execute = self._connection.cursor().execute
 
     def identity(self) -> Mapping[str, bytes]:
         """The database's own random values: ``id`` and ``key``."""
-        with _explained(self.path):
-            return identity(self._connection, self.path)
+        return self._identity
 
     def active_runs(self, config_path: str) -> list[UnfinishedRun]:
         """The live runs of a config, oldest first."""
@@ -203,8 +200,7 @@ class HistoryWriter:
         """
         with _explained(self.path):
             self._record_dead_runs()
-            [newest] = self._execute(_NEWEST_ID).fetchone()
-            run_id = self._insert_run(run, newest + 1)
+            run_id = self._insert_run(run, newest_id(self._connection) + 1)
             while not self._lock.try_hold(run_id):
                 # a live run of a database that stood here before, and was removed, has it
                 self._execute("DELETE FROM run_metadata WHERE run_id = ?", (run_id,))
@@ -215,6 +211,7 @@ class HistoryWriter:
             self._execute("PRAGMA synchronous = NORMAL")
             self._execute("PRAGMA busy_timeout = 0")
         self.run_id = run_id
+        self._run = run
         return run_id
 
     def abandon(self) -> None:
@@ -342,43 +339,60 @@ class HistoryWriter:
             self._updates[columns] = statement
         return statement
 
-    def spool(self, path: str, reason: str, end: RunEnd) -> None:
-        """Put what could not be recorded into a JSON file of its own, durably.
+    def spool(self, base: str, reason: str, end: RunEnd) -> str:
+        """Put what could not be recorded into a JSON file of its own, durably; returns its path.
 
         Raises:
             OSError: that cannot be written either.
         """
-        content = {
-            "executioner_spool": 1,
-            "history": self.path,
-            "run_id": self.run_id,
-            "reason": reason,
-            "run": run_columns(end),
-            "jobs": [*self._lost_jobs(), *({"id": job, **columns} for job, columns in self._changes)],
-        }
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):  # half a spool is none
-                os.unlink(path)
-            raise
+        from executioner.history import spool
 
-    def _lost_jobs(self) -> list[dict[str, object]]:
-        """The jobs' rows, where they were written into a file that is gone: we alone see them still."""
-        if files.file_id(self.path) == self._file:
-            return []
-        try:
-            cursor = self._execute(
-                "SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id", (self.run_id,)
-            )
+        assert self._run is not None
+        lost = files.file_id(self.path) != self._file
+        content = {
+            "history": self.path,
+            "history_id": self._identity["id"].decode("ascii", "replace"),
+            "run_id": self.run_id,
+            "application_name": self._run.application_name,
+            "start_time": utc_text(self._run.started_at),
+            "reason": reason,
+            "run": {**(self._lost_run() if lost else {}), **run_columns(end)},
+            "jobs": [
+                *(self._lost_jobs() if lost else ()),
+                *({"id": job, **columns} for job, columns in self._changes),
+            ],
+        }
+        return spool.write(base, content)
+
+    def _lost_run(self) -> dict[str, object]:
+        """The run's row, where it was written into a file that is gone: we alone see it still."""
+        return next(self._lost("SELECT * FROM run_metadata WHERE run_id = ?"), {})
+
+    def _lost_jobs(self) -> Iterator[dict[str, object]]:
+        """Likewise the jobs' rows."""
+        return self._lost("SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id")
+
+    def _lost(self, query: str) -> Iterator[dict[str, object]]:
+        with contextlib.suppress(sqlite3.Error):
+            cursor = self._execute(query, (self.run_id,))
             names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except sqlite3.Error:
-            return []
+            for row in cursor.fetchall():
+                yield dict(zip(names, row, strict=True))
+
+    def put_back(self, spool: "Spool") -> int:
+        """Record durably what a spool file holds; returns the run's id. What ``begin`` began ends with it.
+
+        Raises:
+            RunRefusedError: the run is still on, or is not known here and the spool does not hold all of it.
+        """
+        from executioner.history.spool import put_back
+
+        with _explained(self.path):
+            self._record_dead_runs()
+            live = frozenset(run.run_id for run in self._recorded() if run.lives)
+            run_id = put_back(self._connection, spool, live)
+            self._execute("COMMIT")
+        return run_id
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, and let go of the run's lock."""

@@ -51,6 +51,7 @@ class RunView(NamedTuple):
         hints: what the evidence says about the way on.
         survivors: jobs of it that outlived its runner.
         succeeded_since: a newer run of the same config that succeeded.
+        spool: the file with those results that the history could not take.
     """
 
     details: RunDetails
@@ -62,6 +63,7 @@ class RunView(NamedTuple):
     hints: Sequence[str]
     succeeded_since: int | None
     survivors: Sequence[Survivor] = ()
+    spool: str | None = None
 
     def shown_jobs(self) -> list[Job]:
         """The jobs that are shown, in config order."""
@@ -259,6 +261,12 @@ def _kind(jobs: Sequence[Job]) -> str:
 def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
     run = view.details.run
     run_id = str(run.run_id)
+    if view.spool is not None:  # a resume before that is refused
+        yield ""
+        yield "The history could not be written then: results of this run are in a file beside its logs."
+        yield "To put them into the history:"
+        yield f"  {invocation.look('--import-spool', view.spool)}"
+        return
     if run.unverified:
         yield ""
         yield f"Whether it is still on cannot be told: {safe(view.history_path)}.lock cannot be read."
