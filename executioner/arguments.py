@@ -128,7 +128,7 @@ def _add_resume_options(parser: argparse.ArgumentParser) -> None:
     resume.add_argument(
         "--import-spool",
         metavar="FILE",
-        help="put results into the history that it could not take: FILE lies beside the logs",
+        help="put back results that the history could not take; FILE lies beside the logs",
     )
 
 
@@ -151,6 +151,9 @@ def _add_other_options(parser: argparse.ArgumentParser) -> None:
     general.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     general.add_argument("--quiet", action="store_true", help="print nothing on success (for cron)")
     general.add_argument("--verbose", action="store_true", help="print every start with its command")
+    general.add_argument(
+        "--doctor", action="store_true", help="look at history, locks, space, logs and leftovers; say what to do"
+    )
     general.add_argument("--debug", action="store_true", help="print tracebacks of errors")
     general.add_argument("--version", action="store_true", help="print the version")
     general.add_argument("-h", "--help", action="store_true", help="print this help")
@@ -243,6 +246,7 @@ class Arguments(argparse.Namespace):
     show_log: list[str] | None
     follow: bool
     tail: int | None
+    doctor: bool
     validate: bool
     simple_config: bool
     sample_config: bool
@@ -295,6 +299,7 @@ _MODES = {
     "show_log": {"config", "follow", "tail"},
     "mark_success": {"config", "dry_run", "reason", "yes"},
     "import_spool": {"dry_run"},
+    "doctor": {"config"},
     "validate": {"config"},
     "simple_config": set[str](),
     "sample_config": set[str](),

@@ -45,6 +45,10 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Co
         out.write(json.dumps(json_schema(), indent=2) + "\n")
     elif _looks_back(arguments):
         return _look_back(arguments, context)
+    elif arguments.doctor:
+        from executioner.commands.doctor import doctor
+
+        return doctor(context)
     elif arguments.mark_success is not None:
         from executioner.commands.mark import mark_success
 
@@ -129,7 +133,7 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
             return _short_help(terminal, typed)
         arguments = parse(parser, argv)
         terminal = Terminal(arguments.color, environment)
-        runs = not (_looks_back(arguments) or arguments.mark_success or arguments.import_spool)
+        runs = not (_looks_back(arguments) or arguments.mark_success or arguments.import_spool or arguments.doctor)
         code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, options(arguments)))
     except (KeyboardInterrupt, Exception) as exc:
         if "--debug" in argv:

@@ -29,7 +29,7 @@ PURE = (
     ),
 )
 EFFECTS = (
-    *("process", "family", "leftovers", "signals", "joblog", "checks", "terminal"),
+    *("process", "family", "leftovers", "signals", "joblog", "checks", "terminal", "mounts"),
     "history.",
 )
 ENGINE = ("ending", "attempt", "scheduler")

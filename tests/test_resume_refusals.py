@@ -288,8 +288,9 @@ def test_results_that_wait_beside_the_logs(program: Program) -> None:
         assert (result.code, result.out) == (3, "")
         assert result.err == (
             f"Error: Results of run 1 are not in the history, but in a file beside its logs ({spool})\n"
-            "Nothing was run: jobs that succeeded could be run again."
-            " To go on without them, move that file away.\n"
+            "Nothing was run: jobs that succeeded could be run again. To put them into the history:\n"
+            "  executioner.py --import-spool logs/executioner.flow.run-1.spool.json\n"
+            "To go on without them, move that file away.\n"
         )
     spool.rename(program.folder / "away.json")
     fails(program)

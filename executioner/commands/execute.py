@@ -12,7 +12,7 @@ from executioner.attempt import Conditions, Starter
 from executioner.checks import CheckRunner
 from executioner.commands.context import Context, stored_options, user_name
 from executioner.commands.finish import Finish
-from executioner.commands.guards import active_warnings, log_dir_error
+from executioner.commands.guards import active_warnings, log_dir_error, place_warnings
 from executioner.definition import definer
 from executioner.folders import make_folder
 from executioner.history.lock import this_process
@@ -190,7 +190,12 @@ class Execution:
         )
         try:
             active = self._writer.active_runs(workflow.config_path)
-            warnings = [*self._writer.remarks, *_unsent(workflow), *active_warnings(workflow, active, self._typed)]
+            warnings = [
+                *self._writer.remarks,
+                *place_warnings(self._writer.path),
+                *_unsent(workflow),
+                *active_warnings(workflow, active, self._typed),
+            ]
             return warnings, self._writer.create_run(new, self._new_jobs(identity["key"]), self._open_log)
         except BaseException:
             self._writer.abandon()

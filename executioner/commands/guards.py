@@ -9,6 +9,7 @@ from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import check_can_hold
 from executioner.history.liveness import UnfinishedRun
 from executioner.model import JobStatus, NextStep, Workflow
+from executioner.mounts import network_file_system
 from executioner.plan import Preferences
 from executioner.records import PastJob
 from executioner.render.command import Invocation
@@ -96,6 +97,17 @@ def active_warnings(workflow: Workflow, active: Sequence[UnfinishedRun], typed: 
             assurance="Nothing was run.",
         )
     return [f"this config is already being run: {_active_line(one)}" for one in active]
+
+
+def place_warnings(history: str) -> list[str]:
+    """What to say of the place where a history lies."""
+    kind = network_file_system(history)
+    if kind is None:
+        return []
+    return [
+        f"the history is on a network file system ({kind}), where other machines can damage it:"
+        " keep it on a disk of this one (--db, $EXECUTIONER_DB, or history_db in the config)"
+    ]
 
 
 def _active_line(run: UnfinishedRun) -> str:

@@ -44,7 +44,7 @@ def open_past(context: Context, run: str = "last", nothing: str = "") -> Past | 
         UnknownRunError: an id is wanted, but nothing was ever run.
     """
     options = context.options
-    configured = None if options.config is None else _configured(context, options.config)
+    configured = None if options.config is None else configured_history(context, options.config)
     path = history_path(context, configured)
     typed = invocation(context, options.config, path)
     try:
@@ -102,7 +102,7 @@ def say_no_runs(context: Context, path: str, typed: Invocation) -> None:
     context.terminal.err.write(no_runs_text(shown_path(path, context.cwd), typed._replace(config=None, flags="")))
 
 
-def _configured(context: Context, config: str) -> str | None:
+def configured_history(context: Context, config: str) -> str | None:
     """The ``history_db`` of a config, which need not be there nor be right in all else."""
     path = os.path.join(context.cwd, config)
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from os.path import dirname
 
 from executioner.commands.context import Context
-from executioner.commands.guards import active_warnings
+from executioner.commands.guards import active_warnings, place_warnings
 from executioner.folders import check_can_hold
 from executioner.history.files import Kind, check_writable, identify, problem
 from executioner.history.reader import History
@@ -36,7 +36,8 @@ def look_ahead(context: Context, plan: Plan, history: str, typed: Invocation) ->
         return {}
     check_writable(history)
     reader = History(history)
-    warnings = active_warnings(workflow, reader.active_runs(workflow.config_path), typed)
+    active = reader.active_runs(workflow.config_path)
+    warnings = [*place_warnings(history), *active_warnings(workflow, active, typed)]
     if kind in _COMING:
         err.write(note_text(_COMING[kind]))
     for warning in warnings:

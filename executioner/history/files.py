@@ -18,6 +18,7 @@ _PARTS = ("", "-wal", "-journal")
 _MOST_COPIES = 10
 _EARLIER_COLUMNS = {"run_id", "id", "status", "application_name"}
 BUSY_TIMEOUT_S = 30.0
+_UNREADABLE = "The history cannot be read"
 _ANOTHER = "To use another history, add --db FILE."
 #: The application id, the schema version, and the tables; of a foreign database with their columns.
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
@@ -121,7 +122,7 @@ def _beginning(path: str) -> tuple[os.stat_result | None, bytes]:
     except FileNotFoundError:
         return None, b""
     except OSError as exc:
-        raise refusal(path, f"The history cannot be read: {exc.strerror}") from exc
+        raise refusal(path, f"{_UNREADABLE}: {exc.strerror}") from exc
     try:
         status = os.fstat(fd)
         return status, os.read(fd, 100) if stat.S_ISREG(status.st_mode) else b""
@@ -193,8 +194,10 @@ def _ask(path: str, *, ours: bool) -> Facts:
                     raise
         with private_copy(path) as copy:
             return _answers(uri(copy, "mode=rw"))
-    except (sqlite3.Error, OSError) as exc:
-        raise refusal(path, f"The history is damaged: {exc}") from exc
+    except sqlite3.Error as exc:
+        raise refusal(path, f"{'The history is damaged' if _is_damage(exc) else _UNREADABLE}: {exc}") from exc
+    except OSError as exc:
+        raise refusal(path, f"{_UNREADABLE}: {exc.strerror}") from exc
 
 
 def _answers(database: str) -> Facts:
@@ -309,8 +312,16 @@ def patiently(execute: Callable[[str], object], statement: str) -> None:
 
 
 def cannot_open(exc: sqlite3.Error) -> bool:
-    """Whether an error says that a file beside the database could not be opened, or not be undone from."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    """Whether an error says that a file beside the database could not be opened, made or undone from."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (
+        *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY),
+        *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL),  # the disk is full
+    )
+
+
+def _is_damage(exc: sqlite3.Error) -> bool:
+    """Whether an error says that a file's content is wrong."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
@@ -319,8 +330,7 @@ def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
         return HistoryError(
             f"The history cannot be used: {exc.strerror}", exc.filename or path, assurance=_ANOTHER
         )
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if _is_damage(exc):
         return refusal(path, f"The history is damaged: {exc}")
     if is_busy(exc):
         return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)

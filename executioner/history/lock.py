@@ -83,6 +83,11 @@ class LockFile:
         os.close(self._fd)
 
 
+def has_open_locks() -> bool:
+    """Whether this system has open-file-description locks."""
+    return _SETLK is not None
+
+
 def is_held(path: str, byte: int) -> bool | None:
     """Whether any process holds a byte of the lock file; None if that cannot be told."""
     if _GETLK is None:

@@ -9,6 +9,7 @@ process, ``fsync``, renaming, locking. The program itself has no hook and pays f
 ``EXECUTIONER_TEST_FAULT``: ``kill 12`` ends the process with SIGKILL at the twelfth point that it passes,
 ``stop 12`` stops it there with SIGSTOP (a test goes on with SIGCONT), ``kill commit before 3`` does so when
 it passes ``commit before`` for the third time.
+``EXECUTIONER_TEST_MOUNTS``: a file that is read instead of the kernel's list of mounts.
 ``EXECUTIONER_TEST_CLOCK``: a file; its content is added, in seconds, to what ``time.time`` says.
 """
 
@@ -129,8 +130,11 @@ if __name__ == "__main__":
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path[0] = root
     instrument()
+    from executioner import mounts
     from executioner.cli import main_script
 
+    if "EXECUTIONER_TEST_MOUNTS" in os.environ:
+        mounts.network_file_system.__defaults__ = (os.environ.pop("EXECUTIONER_TEST_MOUNTS"),)
     # printed commands name the program, not this file
     sys.orig_argv[-len(sys.argv) :] = [os.path.join(root, "executioner.py"), *sys.argv[1:]]
     main_script()

@@ -1,0 +1,82 @@
+"""The screen of ``--doctor``: what was looked at, what was found, and what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from executioner.model import NextStep
+from executioner.render.text import Palette, count, safe
+
+
+class Level(StrEnum):
+    """How a finding is meant."""
+
+    GOOD = "good"
+    NOTE = "note"  # nothing fails because of it now
+    PROBLEM = "problem"
+
+
+class Finding(NamedTuple):
+    """What was found in one respect.
+
+    Attributes:
+        topic: what was looked at, a word or two.
+        level: how it is.
+        text: what was found.
+        details: lines below that.
+        advice: what to do, in words.
+        steps: the same as commands.
+    """
+
+    topic: str
+    level: Level
+    text: str
+    details: Sequence[str] = ()
+    advice: str = ""
+    steps: Sequence[NextStep] = ()
+
+
+_TITLE = "Doctor"
+
+
+def doctor_lines(findings: Sequence[Finding], palette: Palette) -> Iterator[str]:
+    """The screen, line by line."""
+    marks = {Level.GOOD: palette.good, Level.NOTE: palette.paint("33", "!"), Level.PROBLEM: palette.bad}
+    width = max(len(one.topic) for one in findings)
+    indent = " " * (width + 4)
+    yield _TITLE
+    yield "=" * len(_TITLE)
+    for one in findings:
+        yield f"{marks[one.level]} {one.topic:{width}}  {safe(one.text)}"
+        yield from (f"{indent}{safe(line)}" for line in one.details)
+        if one.advice:
+            yield f"{indent}{safe(one.advice)}"
+        for step in one.steps:
+            yield f"{indent}{safe(step.why)}"
+            yield f"{indent}  {step.line}"
+    yield ""
+    yield _verdict(findings)
+
+
+def _verdict(findings: Sequence[Finding]) -> str:
+    problems = sum(one.level is Level.PROBLEM for one in findings)
+    notes = sum(one.level is Level.NOTE for one in findings)
+    if not problems and not notes:
+        return "No problem found."
+    counts = [count(number, noun) for number, noun in ((problems, "problem"), (notes, "note")) if number]
+    return f"{' and '.join(counts)}: see above." if problems else f"No problem found, {counts[0]}: see above."
+
+
+def doctor_object(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """The findings as ``--format json`` prints them."""
+    return [
+        {
+            "topic": one.topic,
+            "level": one.level.value,
+            "text": one.text,
+            "details": list(one.details),
+            "advice": one.advice or None,
+            "commands": [step.line for step in one.steps],
+        }
+        for one in findings
+    ]

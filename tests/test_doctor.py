@@ -1,0 +1,314 @@
+"""``--doctor``: what is looked at, what is found, and what to do about it."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults_tools import Instrumented
+from harness import Program, ended, is_running
+from history_tools import as_an_ordinary_user, gate, kill, names, pid_in, sql
+from test_history_failing import fail_in_mid_run
+
+from executioner.mounts import network_file_system
+
+
+def found(program: Program, *args: str, code: int = 0, env: dict[str, str | None] | None = None) -> dict[str, Any]:
+    """The findings by topic; of several the last one."""
+    result = program("--doctor", *args, "--format", "json", env=env)
+    assert (result.code, result.err) == (code, ""), result
+    return {one["topic"]: one for one in json.loads(result.out)}
+
+
+def topics(findings: dict[str, Any], level: str) -> list[str]:
+    """The topics of a level."""
+    return [topic for topic, one in findings.items() if one["level"] == level]
+
+
+def test_where_nothing_was_run_yet(program: Program) -> None:
+    """There is no history, and that is no problem; none is made."""
+    result = program("--doctor")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[:2] == ["Doctor", "======"]
+    assert re.fullmatch(r"✓ Program  executioner \S+, Python 3\.\S+, Linux \S+", lines[2])
+    assert lines[3].startswith(f"✓ SQLite   {sqlite3.sqlite_version}")
+    assert lines[4] == f"✓ History  {program.history} (the default): there is none yet, the first run makes it"
+    assert re.fullmatch(r"✓ Space    [\d.]+ \w+ free for the history", lines[5])
+    assert lines[6:] == ["", "No problem found."]
+    assert not program.history.parent.exists()
+
+
+def test_a_history_in_order(program: Program) -> None:
+    """Every check is good, with the config's log folder too; nothing is written."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    before = {name: (program.history.parent / name).read_bytes() for name in names(program.history.parent)}
+    findings = found(program, "-c", "flow.json")
+    assert topics(findings, "good") == list(findings)
+    assert list(findings) == [
+        *("Program", "SQLite", "Config", "History", "Integrity", "Schema", "Permissions", "Lock", "Results"),
+        *("Leftovers", "Log folder", "Space"),
+    ]
+    assert findings["History"]["text"].startswith(f"{program.history} (the default): 1 run, ")
+    assert findings["Lock"]["text"] == "works; no run holds it"
+    assert before == {name: (program.history.parent / name).read_bytes() for name in names(program.history.parent)}
+
+
+def test_a_run_that_is_on(program: Program) -> None:
+    """It is named with its process, and is no problem."""
+    program.config({"a": "echo $$ > up; read x < gate"})
+    with gate(program) as let_through, ended(program.start("-c", "flow.json")) as runner:
+        pid_in(program, "up")
+        findings = found(program)
+        run = program.run_row()
+        text = f"run 1 of flow is on ({run['user']}@{run['host']}, pid {runner.pid})"
+        assert findings["Run"] == {**findings["Run"], "level": "good", "text": text}
+        assert findings["Lock"]["text"] == "works; 1 run holds it"
+        let_through()
+        assert runner.wait() == 0
+
+
+def test_a_run_that_was_killed_and_the_job_that_it_left(program: Program) -> None:
+    """Both are found with the commands that go on; exit 3. When the job has ended it is a note."""
+    program.config({"a": "echo $$ > up; read x < gate"})
+    with gate(program) as let_through:
+        with ended(program.start("-c", "flow.json")) as runner:
+            pid = pid_in(program, "up")
+            kill(runner)
+        findings = found(program, code=3)
+        assert findings["Run"]["level"] == "note"
+        assert findings["Run"]["text"] == "run 1 of flow was killed; the next run records it as INTERRUPTED"
+        assert findings["Leftovers"]["text"] == f"a of run 1 still runs, though its runner is gone (pid {pid})"
+        watch, end = findings["Leftovers"]["commands"]
+        assert watch.endswith("--show-log 1 a --follow")
+        assert end.endswith("--resume-from 1 --kill-leftovers")
+        let_through()
+    while is_running(pid):
+        pass
+    assert topics(found(program), "note") == ["Run"]
+
+
+def test_the_command_against_a_leftover_works(program: Program) -> None:
+    """Pasted, it ends the job and resumes."""
+    program.config({"a": 'echo $$ > up; [ "$EXECUTIONER_RUN_ID" != 1 ] || read x < gate'})
+    with gate(program):
+        with ended(program.start("-c", "flow.json")) as runner:
+            pid = pid_in(program, "up")
+            kill(runner)
+        command = found(program, code=3)["Leftovers"]["commands"][1]
+        done = subprocess.run(
+            ["sh", "-c", command], env=program.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done
+        assert not is_running(pid)
+
+
+@pytest.mark.promise(9)
+def test_results_that_wait_to_be_imported(program: Program) -> None:
+    """The command puts them in; then nothing is wrong any more."""
+    fail_in_mid_run(program)
+    results = found(program, code=3)["Results"]
+    assert results["text"] == "those of run 1 are not in the history: it could not be written then"
+    [command] = results["commands"]
+    assert subprocess.run(["sh", "-c", command], env=program.environment(), check=False).returncode == 0
+    assert topics(found(program), "good") == list(found(program))
+
+
+@pytest.mark.promise(8)
+def test_a_damaged_history(program: Program) -> None:
+    """What SQLite finds is told, with the command that sets it aside; backups beside it are named."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    Path(f"{program.history}.version-1.bak").touch()
+    with program.history.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(30_000))
+    before = program.history.read_bytes()
+    history = found(program, code=3)["History"]
+    assert history["text"].startswith("The history is damaged: ")
+    assert history["details"] == ["A backup lies beside it: history.db.version-1.bak"]
+    assert program.history.read_bytes() == before
+    [command] = history["commands"]
+    assert subprocess.run(["sh", "-c", command], cwd=program.folder, check=False).returncode == 0
+    assert program("-c", "flow.json").code == 0
+    assert (program.history.parent / "history.db.damaged/history.db").read_bytes() == before
+
+
+def test_rows_that_contradict_each_other(program: Program) -> None:
+    """A run that has ended cannot have a job that runs."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    sql(program.history, "UPDATE job_history SET status = 'RUNNING'")
+    integrity = found(program, code=3)["Integrity"]
+    assert integrity["details"] == ["run 1 has ended, but not all of its jobs have"]
+
+
+def test_an_index_that_lacks_a_row(program: Program) -> None:
+    """What SQLite's integrity check finds is told."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    sql(
+        program.history,
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, '(user,', '(host,') WHERE name = 'run_by_user'",
+    )
+    details = found(program, code=3)["Integrity"]["details"]
+    assert "row 1 missing from index run_by_user" in details
+
+
+def test_a_history_of_an_older_version(program: Program) -> None:
+    """That it will be brought up is a note."""
+    schema_1 = (Path(__file__).parent / "data/schema-version-1.sql").read_text()
+    with contextlib.closing(sqlite3.connect(program.folder / "old.db")) as connection:
+        connection.executescript(schema_1)
+    schema = found(program, "--db", "old.db")["Schema"]
+    assert (schema["level"], schema["text"]) == (
+        "note",
+        "an older version: the next run brings it up, after a backup beside it",
+    )
+
+
+def test_a_foreign_database(program: Program) -> None:
+    """It is refused as a run refuses it; the config's choice is named."""
+    sql(program.folder / "foreign.db", "CREATE TABLE a (b)")
+    program.config({"a": "true"}, history_db="foreign.db")
+    findings = found(program, "-c", "flow.json", code=3)
+    assert findings["History"]["text"] == (
+        f"This is not a history: an SQLite database of another program ({program.folder / 'foreign.db'})"
+    )
+    assert topics(findings, "problem") == ["History"]
+
+
+def test_which_history_it_is(program: Program) -> None:
+    """The path says where it came from."""
+    program.config({"a": "true"}, history_db="own.db")
+    assert "x.db (--db)" in found(program, "--db", "x.db")["History"]["text"]
+    assert "own.db (history_db of the config)" in found(program, "-c", "flow.json")["History"]["text"]
+    assert "e.db ($EXECUTIONER_DB)" in found(program, env={"EXECUTIONER_DB": "e.db"})["History"]["text"]
+
+
+def test_a_config_with_problems(program: Program) -> None:
+    """They are told, and the rest is looked at all the same."""
+    (program.folder / "flow.json").write_text('{"jobs": [{"id": "a"}]}')
+    findings = found(program, "-c", "flow.json", code=3)
+    assert findings["Config"]["details"] == ['jobs[0]: "command" is missing']
+    assert findings["History"]["level"] == "good"
+
+
+def test_a_history_that_this_user_may_not_write(program: Program) -> None:
+    """Permissions of the file, and of the lock beside it."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    program.history.chmod(0o444)
+    Path(f"{program.history}.lock").chmod(0o444)
+    result = as_an_ordinary_user(program, "--doctor", "--format", "json")
+    assert result.code == 3
+    findings = {one["topic"]: one for one in json.loads(result.out)}
+    assert findings["Permissions"]["text"] == "The history cannot be written: no permission"
+    assert findings["Lock"]["text"].endswith(".lock: it cannot be written by this user")
+
+
+def test_a_history_that_everybody_may_read(program: Program) -> None:
+    """A note, with the command that makes it private."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    program.history.chmod(0o644)
+    findings = found(program)
+    assert topics(findings, "note") == ["Permissions"]
+    assert findings["Permissions"]["advice"] == f"To keep it private: chmod o= {program.history}"
+
+
+def test_a_lock_that_is_no_file(program: Program) -> None:
+    """Something else stands where the lock file should: a problem."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    Path(f"{program.history}.lock").unlink()
+    Path(f"{program.history}.lock").mkdir()
+    assert found(program, code=3)["Lock"]["text"] == f"{program.history}.lock: it is not a regular file"
+
+
+def test_a_log_folder_that_cannot_be_written(program: Program) -> None:
+    """Named, with what follows from it."""
+    (program.folder / "file").touch()
+    program.config({"a": "true"}, log_dir="file/logs")
+    folder = found(program, "-c", "flow.json", code=3)["Log folder"]
+    assert folder["text"] == f"file/logs: {program.folder}/file is not a folder"
+
+
+def test_few_open_files(program: Program) -> None:
+    """A low limit is a note."""
+    limited = subprocess.run(
+        ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *program.command("--doctor", "--format", "json")],
+        cwd=program.folder,
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.returncode == 0
+    findings = {one["topic"]: one for one in json.loads(limited.stdout)}
+    assert findings["Open files"]["text"] == "no more than 64 at a time: many jobs side by side need more"
+
+
+def test_quiet_shows_problems_only(program: Program) -> None:
+    """For cron: nothing where all is well."""
+    assert program("--doctor", "--quiet")[:2] == (0, "")
+    sql(program.folder / "foreign.db", "CREATE TABLE a (b)")
+    result = program("--doctor", "--quiet", "--db", "foreign.db")
+    assert result.code == 3
+    assert "✗ History" in result.out
+
+
+def test_a_network_file_system_is_told_from_a_disk(tmp_path: Path) -> None:
+    """By the device of the path, in the kernel's list of mounts."""
+    here = os.stat("/dev/shm").st_dev if os.path.isdir("/dev/shm") else 0
+    if not here or os.major(here):
+        pytest.skip("no file system without a device at hand")
+    mounts = tmp_path / "mounts"
+    for kind, expected in (("nfs4", "nfs4"), ("fuse.sshfs", "fuse.sshfs"), ("tmpfs", None)):
+        mounts.write_text(
+            "22 27 0:1 / /proc rw - proc proc rw\n"
+            f"25 24 {os.major(here)}:{os.minor(here)} / /dev/shm rw,relatime shared:1 - {kind} server:/x rw\n"
+        )
+        assert network_file_system("/dev/shm/no/such/file", str(mounts)) == expected
+    assert network_file_system(str(tmp_path), "/no/such/file") is None
+
+
+def test_a_run_warns_of_a_network_file_system(instrumented_elsewhere: Instrumented) -> None:
+    """A run, its preview and the doctor say that the history should lie elsewhere; the run goes on."""
+    program = instrumented_elsewhere
+    program.config({"a": "true"})
+    warning = (
+        "the history is on a network file system (nfs4), where other machines can damage it:"
+        " keep it on a disk of this one (--db, $EXECUTIONER_DB, or history_db in the config)"
+    )
+    assert program("-c", "flow.json").err == f"Warning: {warning}\n"
+    assert f"Warning: {warning}\n" in program("-c", "flow.json", "--dry-run").err
+    findings = found(program)
+    assert topics(findings, "note") == ["File system"]
+    assert findings["File system"]["text"] == warning
+
+
+@pytest.fixture
+def instrumented_elsewhere(tmp_path: Path) -> Any:
+    """The program with its history on a file system that the list of mounts calls nfs4."""
+    folder = Path("/dev/shm")
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or os.major(folder.stat().st_dev):
+        pytest.skip("no file system without a device at hand")
+    device = folder.stat().st_dev
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"25 24 {os.major(device)}:{os.minor(device)} / /x rw - nfs4 server:/x rw\n")
+    program = Instrumented(tmp_path / "work")
+    place = folder / f"executioner-test-{os.getpid()}"
+    place.mkdir()
+    program.history = place / "history.db"
+    program.env |= {"EXECUTIONER_DB": str(program.history), "EXECUTIONER_TEST_MOUNTS": str(mounts)}
+    yield program
+    shutil.rmtree(place)
