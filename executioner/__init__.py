@@ -3,8 +3,9 @@
 For scripts: ``from executioner import History`` reads what was run (docs/history.md).
 """
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executioner.errors import HistoryError as HistoryError
     from executioner.errors import UnknownRunError as UnknownRunError

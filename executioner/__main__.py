@@ -1,12 +1,22 @@
 """The entry of all forms of the program: ``python -m executioner``, ``executioner``, ``executioner.py``."""
 
+from __future__ import annotations
+
+import gc
 import os
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+#: How many objects are made before cycles are looked for: what is loaded has none, and a run makes few.
+_GARBAGE = 50_000
 
 
 def run() -> NoReturn:
     """Run the program. A Ctrl-C while it is still being loaded ends it without a traceback."""
+    gc.set_threshold(_GARBAGE)
     try:
         if sys.getfilesystemencoding() != "utf-8":
             _begin_again_in_utf8()

@@ -1,14 +1,19 @@
 """The options of the command line: what they are, and which of them go together."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from executioner.commands.context import Options, is_variable
 from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.model import NextStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 USAGE = "-c FILE [options]"
 RESUME_USAGE = "--resume-from RUN_ID [options] | --mark-success RUN_ID JOB ..."
@@ -33,6 +38,8 @@ exit codes:
 """
 
 
+# argparse looks up translations of its own words, which costs a millisecond at each start; ours are English
+argparse.__dict__["_"] = str
 _SHORTEST = 5  # of the beginning of an option that is taken for one
 _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
 

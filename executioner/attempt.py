@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from resource import RUSAGE_SELF, getrusage
 from time import monotonic, time
-from typing import NamedTuple
 
 from executioner import joblog
 from executioner.checks import CheckRunner
@@ -18,12 +17,13 @@ from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
 from executioner.model import Attempt, Job, JobStatus
 from executioner.process import Launcher
+from executioner.record import Record
 from executioner.verdict import signal_name
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
 
 
-class Conditions(NamedTuple):
+class Conditions(Record):
     """What all jobs of a run have in common."""
 
     run_id: int

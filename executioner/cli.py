@@ -1,12 +1,13 @@
 """The command line: arguments in, exit code out. The one place where errors are printed."""
 
+from __future__ import annotations
+
 import argparse
 import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from executioner import __version__
 from executioner.arguments import (
@@ -25,6 +26,10 @@ from executioner.model import JobStatus, NextStep, RunStatus
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
 from executioner.terminal import Terminal, open_missing_streams, original_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Context) -> int:

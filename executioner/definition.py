@@ -5,19 +5,25 @@ under the database's own random key is kept: that a value changed can be seen, t
 cannot.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from executioner.model import Job
+from executioner.record import Record
 from executioner.records import PastJob
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What may change in a definition, in the order in which it is shown; and the environment of ``--env``.
 TEXTS = ("command", "working_dir")
 NAMES = ("dependencies", "pre_checks", "post_checks", "env_variables", "--env")
 
 
-class Change(NamedTuple):
+class Change(Record):
     """What differs between two definitions of a job.
 
     Attributes:

@@ -1,9 +1,9 @@
 """The one base of all errors that a user is meant to read, and their exit codes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from executioner.model import NextStep
+from executioner.record import Record
 
 
 class ExecutionerError(Exception):
@@ -51,7 +51,7 @@ class UnknownRunError(ExecutionerError, LookupError):
 SEE_OPTIONS = NextStep("To see all options:", ("--help",))
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """One fault in a config: its place (``jobs[3].timeout``) and what is wrong there."""
 
     place: str

@@ -3,13 +3,19 @@
 ``at`` is wall clock time; durations were measured with the monotonic clock.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
 
 from executioner.model import Attempt, Job, JobStatus
+from executioner.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 
-class AttemptStarting(NamedTuple):
+class AttemptStarting(Record):
     """A job's command is about to be started; committed before it is."""
 
     at: float
@@ -19,7 +25,7 @@ class AttemptStarting(NamedTuple):
     log_path: str
 
 
-class AttemptFailed(NamedTuple):
+class AttemptFailed(Record):
     """An attempt ended and will be followed by another after ``retry_in_s``."""
 
     at: float
@@ -30,7 +36,7 @@ class AttemptFailed(NamedTuple):
     retry_in_s: float
 
 
-class JobEnded(NamedTuple):
+class JobEnded(Record):
     """A job has its final status.
 
     ``duration_s`` is first start to last end, waits included, and None if it never came to
@@ -49,7 +55,7 @@ class JobEnded(NamedTuple):
     log_path: str | None
 
 
-class JobsSkipped(NamedTuple):
+class JobsSkipped(Record):
     """Jobs that will not run in this run, all for the same reason."""
 
     at: float
@@ -57,7 +63,7 @@ class JobsSkipped(NamedTuple):
     reason: str
 
 
-class JobsReused(NamedTuple):
+class JobsReused(Record):
     """Jobs that count as done because they succeeded, or were marked, in the run that is resumed."""
 
     at: float
@@ -65,7 +71,7 @@ class JobsReused(NamedTuple):
     run_id: int
 
 
-class JobStillRunning(NamedTuple):
+class JobStillRunning(Record):
     """A sign of life of a job that takes long."""
 
     at: float
@@ -75,7 +81,7 @@ class JobStillRunning(NamedTuple):
     elapsed_s: float
 
 
-class RunInterrupted(NamedTuple):
+class RunInterrupted(Record):
     """A signal ends the run. ``grace_s`` 0 means that its jobs are killed at once."""
 
     at: float
@@ -85,7 +91,7 @@ class RunInterrupted(NamedTuple):
     key: str
 
 
-class Warned(NamedTuple):
+class Warned(Record):
     """Something that the user should know although the run goes on."""
 
     at: float

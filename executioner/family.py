@@ -5,13 +5,19 @@ descends from a member, carries the job's mark in its environment (``EXECUTIONER
 or was left to us as its adopter while only that job ran.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from executioner.record import Record
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import psutil
 
 #: Starts are stated in clock ticks, rounded down: that far one may lie before our clock's.
@@ -20,7 +26,7 @@ _SET_CHILD_SUBREAPER = 36
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A living process. ``created_at`` tells it from a later one with the same pid.
 
     It is in seconds since boot (CLOCK_BOOTTIME): the wall clock may be set at any moment.
@@ -65,7 +71,7 @@ def one_process(pid: int) -> Process | None:
         return None
 
 
-def _look_at(process: "psutil.Process", boot_time: float) -> Process | None:
+def _look_at(process: psutil.Process, boot_time: float) -> Process | None:
     """What is to be known of a process; None if it has just ended."""
     import psutil
 
@@ -83,7 +89,7 @@ def _look_at(process: "psutil.Process", boot_time: float) -> Process | None:
         return None
 
 
-class Solitude(NamedTuple):
+class Solitude(Record):
     """The time in which one job alone has run, as seen from its start.
 
     An orphan of that time is that job's, unless an earlier job left it behind on purpose,
@@ -94,7 +100,7 @@ class Solitude(NamedTuple):
     children: frozenset[int]  # ours already then
 
     @classmethod
-    def begin(cls) -> "Solitude":
+    def begin(cls) -> Solitude:
         """Now. The job is not started yet."""
         return cls(time.clock_gettime(BOOT_CLOCK), _children())
 
@@ -135,7 +141,7 @@ class Family:
             that the kernel handed over to us since then are then its own.
     """
 
-    def __init__(self, leader: int, mark: str, alone_since: "Solitude | None") -> None:
+    def __init__(self, leader: int, mark: str, alone_since: Solitude | None) -> None:
         self.leader = leader
         self._mark = mark
         self._alone_since = alone_since

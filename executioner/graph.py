@@ -5,12 +5,12 @@ Jobs are known by their position in the config. Nothing here recurses, so a chai
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from executioner.model import Job
+from executioner.record import Record
 
 
-class Graph(NamedTuple):
+class Graph(Record):
     """Who depends on whom, by position."""
 
     ids: tuple[str, ...]

@@ -8,9 +8,9 @@ import contextlib
 import os
 import time
 from functools import lru_cache
-from typing import NamedTuple
 
 from executioner.folders import make_folder, open_regular
+from executioner.record import Record
 from executioner.render.text import duration, safe
 
 _CREATE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +64,7 @@ def create(folder: str, name: str) -> tuple[int, str]:
             return fd, path
 
 
-class Frame(NamedTuple):
+class Frame(Record):
     """An open attempt in a log: where its output begins, and the header that precedes it."""
 
     fd: int
@@ -73,7 +73,7 @@ class Frame(NamedTuple):
     start: int
 
 
-class Section(NamedTuple):
+class Section(Record):
     """A closed attempt: its output's byte range, and whether its header is still there."""
 
     start: int

@@ -10,16 +10,16 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from executioner.family import BOOT_CLOCK, Family, Process, ProcessTable, one_process, process_table
+from executioner.record import Record
 
 _FIRST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.25
 _LAST_RESORT_S = 10.0  # after KILL
 
 
-class Leftover(NamedTuple):
+class Leftover(Record):
     """A job of a dead run that still runs.
 
     Attributes:

@@ -8,7 +8,8 @@ Times are seconds: ``*_s`` is a duration, ``*_at`` an instant of the wall clock
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+
+from executioner.record import Record
 
 
 class JobStatus(StrEnum):
@@ -38,7 +39,7 @@ class RunStatus(StrEnum):
 FAILURES = frozenset({JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR})
 
 
-class RetryPolicy(NamedTuple):
+class RetryPolicy(Record):
     """When and how a failed attempt is followed by another.
 
     The wait before retry ``n`` (0 for the first) is
@@ -55,21 +56,21 @@ class RetryPolicy(NamedTuple):
     on_exit_codes: frozenset[int] | None = None
 
 
-class Check(NamedTuple):
+class Check(Record):
     """A named condition that must hold before a command starts or after it ended."""
 
     name: str
     params: Mapping[str, object]
 
 
-class Plugin(NamedTuple):
+class Plugin(Record):
     """A Python file that adds checks. ``path`` is absolute."""
 
     name: str
     path: str
 
 
-class Job(NamedTuple):
+class Job(Record):
     """One job as the config describes it, defaults filled in, paths absolute."""
 
     id: str
@@ -85,7 +86,7 @@ class Job(NamedTuple):
     post_checks: tuple[Check, ...]
 
 
-class Notification(NamedTuple):
+class Notification(Record):
     """Who is told by mail about a run's end, and through which server."""
 
     addresses: tuple[str, ...] = ()
@@ -98,7 +99,7 @@ class Notification(NamedTuple):
     tls: str = "starttls"
 
 
-class Workflow(NamedTuple):
+class Workflow(Record):
     """What one config file describes. All paths are absolute."""
 
     name: str
@@ -121,7 +122,7 @@ class Workflow(NamedTuple):
     jobs: tuple[Job, ...]
 
 
-class Attempt(NamedTuple):
+class Attempt(Record):
     """One start of a job's command, as it ended. ``log_*`` are byte offsets."""
 
     number: int
@@ -135,7 +136,7 @@ class Attempt(NamedTuple):
     log_end: int | None
 
 
-class NextStep(NamedTuple):
+class NextStep(Record):
     """A command to type next: why, and the program's arguments, or the whole line."""
 
     why: str

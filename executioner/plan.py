@@ -7,12 +7,12 @@ disagree. ``Agenda`` follows a plan's progress; it starts nothing itself.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
 from executioner import graph
 from executioner.estimate import weights
 from executioner.graph import Graph
 from executioner.model import Job, Workflow
+from executioner.record import Record
 from executioner.verdict import BY_FROM_JOB, BY_SKIP, COUNT_AS_DONE, NOT_AFTER
 
 
@@ -32,7 +32,7 @@ RUNS = frozenset({Action.EXECUTE, Action.RETRY})
 DONE = frozenset({Action.REUSE, Action.SKIP})
 
 
-class Plan(NamedTuple):
+class Plan(Record):
     """One action a job, by position in the config.
 
     ``reasons``: by position why a job is skipped or left out, as the history keeps it.
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         return groups
 
 
-class Preferences(NamedTuple):
+class Preferences(Record):
     """What the command line asks of a run."""
 
     skip: Collection[str] = frozenset()

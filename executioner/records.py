@@ -4,11 +4,18 @@ Field names are those of the database's columns, explained in docs/history.md. T
 text as stored (``2025-05-23T09:45:00.000000Z``), durations seconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+
+from executioner.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-class Run(NamedTuple):
+class Run(Record):
     """One run. What was not recorded (a taken-over run has no user, say) is None."""
 
     run_id: int
@@ -41,7 +48,7 @@ class Run(NamedTuple):
     unverified: bool = False  # RUNNING, but whether its process lives cannot be told
 
 
-class Job(NamedTuple):
+class Job(Record):
     """One job of a run."""
 
     id: str
@@ -69,7 +76,7 @@ class Job(NamedTuple):
     max_retries: int | None
 
 
-class PastJob(NamedTuple):
+class PastJob(Record):
     """What a resume needs to know of a job of the run that is resumed."""
 
     id: str
@@ -88,7 +95,7 @@ class PastJob(NamedTuple):
         return self.status == "SUCCESS" or self.marked_by is not None
 
 
-class RunDetails(NamedTuple):
+class RunDetails(Record):
     """A run and its jobs in config order."""
 
     run: Run

@@ -15,13 +15,13 @@ The rules:
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from executioner import graph
 from executioner.definition import Change, change
 from executioner.graph import Graph
 from executioner.model import FAILURES, Job, JobStatus, Workflow
 from executioner.plan import RUNS, Action, Plan, Preferences, action_for, workers
+from executioner.record import Record
 from executioner.records import PastJob
 from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
 
@@ -36,7 +36,7 @@ class IfChanged(StrEnum):
     RERUN = "rerun"
 
 
-class Wanted(NamedTuple):
+class Wanted(Record):
     """What the command line asks of a resume, beside what it asks of any run."""
 
     failed_only: bool = False
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
     skip_is_taken_over: bool = False  # it was not asked of this run
 
 
-class Parent(NamedTuple):
+class Parent(Record):
     """The run that is resumed. ``env`` is its ``--env`` without secrets, ``jobs`` are in config order."""
 
     run_id: int
@@ -53,7 +53,7 @@ class Parent(NamedTuple):
     env: Mapping[str, str] = {}
 
 
-class ResumePlan(NamedTuple):
+class ResumePlan(Record):
     """A plan, and how it came about. Positions are those of the jobs in the config of now.
 
     Attributes:

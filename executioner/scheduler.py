@@ -16,13 +16,14 @@ Rules:
   results that could not be recorded are left to the caller.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from time import monotonic, time
-from typing import NamedTuple, Protocol
 
 from executioner import attempt, joblog, retry
 from executioner.attempt import CannotStartError, Phase, Progress, Running, Starter
@@ -42,8 +43,23 @@ from executioner.events import (
 from executioner.family import ProcessTable, Solitude, adopt_orphans, kill_group, process_table
 from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
+from executioner.record import Record
 from executioner.render.text import duration, limit, storable
 from executioner.signals import SignalQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Recorder(Protocol):
+        """The history, as far as the loop needs it."""
+
+        def note(self, event: Event) -> None:
+            """Take an event in, to be written by the next commit."""
+
+        def commit(self) -> bool:
+            """Write what was noted; False if the history is busy just now."""
+
 
 _SIGN_OF_LIFE_S = 300.0
 _BUSY_HISTORY_S = 30.0
@@ -59,17 +75,7 @@ _CAUSES = {
 }
 
 
-class Recorder(Protocol):
-    """The history, as far as the loop needs it."""
-
-    def note(self, event: Event) -> None:
-        """Take an event in, to be written by the next commit."""
-
-    def commit(self) -> bool:
-        """Write what was noted; False if the history is busy just now."""
-
-
-class Outcome(NamedTuple):
+class Outcome(Record):
     """How the loop ended: by which signal, if any; and why the history failed, if it did."""
 
     signal: int | None

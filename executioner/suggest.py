@@ -5,10 +5,10 @@ Pure. The evidence is gathered by ``commands.evidence``; a rule that has nothing
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from executioner.estimate import median
 from executioner.model import FAILURES, JobStatus
+from executioner.record import Record
 from executioner.records import Job, Run
 from executioner.render.text import count, limit, safe
 
@@ -20,21 +20,21 @@ _TIMED_OUT = re.compile(r"Timed out after (?:(\d+):(\d\d):(\d\d)|([\d.]+) s)(?: 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*\b|\d+")
 
 
-class Survivor(NamedTuple):
+class Survivor(Record):
     """A job of a dead run that still runs."""
 
     job: str
     pid: int
 
 
-class Failure(NamedTuple):
+class Failure(Record):
     """What an earlier run, or this one, left of a job that failed in it: the last lines of its output."""
 
     run_id: int
     tail: Sequence[str]
 
 
-class Evidence(NamedTuple):
+class Evidence(Record):
     """What is known about a run that did not succeed.
 
     Attributes:

@@ -4,13 +4,18 @@ Text is written to the descriptors themselves, whole lines at once: a stream tha
 closed, or whose reader has gone, never disturbs a run.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Self
 
 from executioner.render.text import Palette
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 _LINES_AT_ONCE = 500
 _UTF8 = ("utf-8", "utf8")

@@ -5,9 +5,9 @@ All of it is a function of the jobs' statuses and of what stopped the run.
 
 import signal
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.record import Record
 
 #: As many names as one line can hold before the rest is counted.
 MOST_NAMES = 5
@@ -24,7 +24,7 @@ LEFT_OUT = frozenset({BY_FAILED_ONLY, NOT_AFTER})
 ON_REQUEST = COUNT_AS_DONE | LEFT_OUT
 
 
-class JobOutcome(NamedTuple):
+class JobOutcome(Record):
     """A job that did not succeed, as far as a summary tells of it."""
 
     position: int

@@ -1,18 +1,24 @@
 """What every command needs to know of its caller: folder, environment, streams, program."""
 
+from __future__ import annotations
+
 import os
 import pwd
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from executioner.errors import UsageError
 from executioner.folders import default_history
+from executioner.record import Record
 from executioner.render.command import Invocation
 from executioner.render.text import quoted, shown_path
 from executioner.terminal import Terminal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class Options(NamedTuple):
+
+class Options(Record):
     """The command line, parsed and checked in itself."""
 
     config: str | None = None
@@ -38,7 +44,7 @@ class Options(NamedTuple):
     yes: bool = False
 
 
-class Context(NamedTuple):
+class Context(Record):
     """The caller. ``environment`` is as given, before Python changed its own."""
 
     terminal: Terminal

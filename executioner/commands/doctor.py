@@ -5,7 +5,6 @@ import os
 import platform
 import resource
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from executioner import __version__
 from executioner.commands.context import Context, history_path, invocation
@@ -24,6 +23,7 @@ from executioner.history.query import RunFilter
 from executioner.history.reader import History
 from executioner.model import NextStep, Workflow
 from executioner.mounts import free_bytes
+from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.doctor import Finding, Level, doctor_lines, doctor_object
@@ -40,7 +40,7 @@ _COMING = {
 }
 
 
-class _Patient(NamedTuple):
+class _Patient(Record):
     """What is looked at, and how to print paths and commands."""
 
     context: Context

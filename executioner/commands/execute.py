@@ -1,11 +1,12 @@
 """Executing a plan: from the run's row in the history to the end that is recorded and shown."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic, time
-from typing import TYPE_CHECKING, NamedTuple
 
 from executioner import __version__, environ, joblog
 from executioner.attempt import Conditions, Starter
@@ -22,6 +23,7 @@ from executioner.listeners import Reporter, RunLog, Tally
 from executioner.model import Job, Workflow
 from executioner.plan import Action, Agenda, Plan
 from executioner.process import Launcher
+from executioner.record import Record
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
 from executioner.render.progress import started_line
@@ -30,6 +32,7 @@ from executioner.scheduler import Scheduler
 from executioner.signals import signal_queue
 from executioner.terminal import Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executioner.history.lineage import Lineage
     from executioner.resume import ResumePlan
@@ -70,16 +73,16 @@ class Environments:
         return environment
 
 
-class _Log(NamedTuple):
+class _Log(Record):
     fd: int
     path: str
 
 
-class Resumed(NamedTuple):
+class Resumed(Record):
     """What a run resumes: the plan in full, and the parent run as the plan was made from it."""
 
-    plan: "ResumePlan"
-    lineage: "Lineage"
+    plan: ResumePlan
+    lineage: Lineage
     key: (
         bytes  # with which the plan's definitions were made: of a history that had to be brought up it was another
     )

@@ -1,8 +1,9 @@
 """What is looked at before a run, or its preview, begins; each refuses by raising."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError, UsageError
@@ -14,6 +15,10 @@ from executioner.plan import Preferences
 from executioner.records import PastJob
 from executioner.render.command import Invocation
 from executioner.render.text import count, local_time, safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 #: Jobs without a success on record, each with the run of its newest result, where there is one.
 Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]

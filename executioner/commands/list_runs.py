@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from time import time
-from typing import NamedTuple
 
 from executioner.commands.context import Context
 from executioner.commands.past import Past, open_past, say_no_runs
 from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.history.query import RunFilter
 from executioner.model import RunStatus
+from executioner.record import Record
 from executioner.records import Run
 from executioner.render.data import csv_lines, json_list_lines
 from executioner.render.runs import newest_text, none_found_text, runs_text, status_counts
@@ -18,7 +18,7 @@ from executioner.times import utc_text
 _MOST_COUNTED = 1000
 
 
-class Listing(NamedTuple):
+class Listing(Record):
     """Which runs are to be listed, as it was typed."""
 
     last: int = 20

@@ -1,10 +1,11 @@
 """What all commands that look back share: opening the history, and finding the run that is meant."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
 
 from executioner import joblog
 from executioner.commands.configfile import config_content
@@ -14,17 +15,22 @@ from executioner.history.lineage import Lineage
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.reader import History
 from executioner.model import NextStep
+from executioner.record import Record
 from executioner.records import Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
 from executioner.render.runs import no_runs_text, recent_lines
 from executioner.render.text import shown_path
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
 _MOST_RECENT = 5
 
 
-class Past(NamedTuple):
+class Past(Record):
     """A history that is looked at, and how to print commands that go on from there."""
 
     history: History

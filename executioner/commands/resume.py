@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from executioner.commands.context import (
     Context,
@@ -41,6 +40,7 @@ from executioner.history.store import HistoryWriter
 from executioner.leftovers import Leftover
 from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import Action
+from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.error import note_text
@@ -52,7 +52,7 @@ from executioner.resume import IfChanged, Parent, ResumePlan, Wanted, make_resum
 _MOST_TRIES = 5
 
 
-class _Prepared(NamedTuple):
+class _Prepared(Record):
     """A resume that may start. ``context`` has the options with what is taken over."""
 
     context: Context

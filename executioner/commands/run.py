@@ -1,7 +1,8 @@
 """``-c FILE``: run a workflow, or show with ``--dry-run`` what that would do."""
 
+from __future__ import annotations
+
 import os
-from typing import TYPE_CHECKING
 
 from executioner.commands.context import Context, history_path, invocation, run_words
 from executioner.commands.execute import Environments, Execution
@@ -26,6 +27,7 @@ from executioner.render.command import Invocation
 from executioner.render.error import note_text
 from executioner.verdict import BY_FROM_JOB, ON_REQUEST
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executioner.history.reader import History
 
@@ -88,7 +90,7 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
     return 0
 
 
-def _history(path: str) -> "History | None":
+def _history(path: str) -> History | None:
     from executioner.history.reader import History
 
     try:

@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Iterator, Set
-from typing import NamedTuple
 
 from executioner import leftovers
 from executioner.commands.context import Context
@@ -19,6 +18,7 @@ from executioner.history.lock import this_process
 from executioner.history.reader import History
 from executioner.leftovers import Leftover
 from executioner.model import FAILURES, JobStatus, NextStep
+from executioner.record import Record
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import steps_text
 from executioner.render.error import note_text
@@ -31,7 +31,7 @@ _MOST_NAMED = 5
 _UNFINISHED = (JobStatus.PENDING, JobStatus.RUNNING)
 
 
-class LogRequest(NamedTuple):
+class LogRequest(Record):
     """Which log is wanted: of a run, by id or ``last``, and a job, and how much of it."""
 
     run: str

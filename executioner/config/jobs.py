@@ -4,8 +4,9 @@ Made for 100,000 jobs: one pass, equal retry policies and empty mappings are sha
 the messages' texts are made only where something is wrong.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, cast
 
 from executioner.config.keys import APPLICATION, CHECK, JOB
 from executioner.config.objects import is_variable_comment, variable_text
@@ -14,6 +15,11 @@ from executioner.environ import filled, find_circle
 from executioner.errors import UsageError
 from executioner.graph import find_cycles
 from executioner.model import FAILURES, Check, Job, JobStatus, RetryPolicy
+from executioner.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: The checks that need no plugin, with their one parameter.
 BUILT_IN_CHECKS: Mapping[str, str] = {
@@ -41,7 +47,7 @@ _NO_VARIABLES: Mapping[str, str] = {}
 CommandJudge = Callable[[str], Sequence[str]]
 
 
-class Defaults(NamedTuple):
+class Defaults(Record):
     """What the application's keys say about all its jobs."""
 
     timeout_s: float | None
@@ -60,7 +66,7 @@ class Defaults(NamedTuple):
 FolderFinder = Callable[[str, str], str]
 
 
-def default_retry(values: Mapping[str, object]) -> RetryPolicy:
+def default_retry(values: Mapping[str, Any]) -> RetryPolicy:
     """The policy of the application's ``default_*`` keys."""
     defaults = {key.name: key.default for key in APPLICATION.keys.values()}
     prefix = len("default_")
@@ -72,11 +78,11 @@ def default_retry(values: Mapping[str, object]) -> RetryPolicy:
     return _retry(named, RetryPolicy())
 
 
-def _retry(values: Mapping[str, object], base: RetryPolicy) -> RetryPolicy:
+def _retry(values: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
     """``base`` with what the keys of one job say."""
-    max_retries = cast("float", values.get("max_retries", base.max_retries))
-    statuses = cast("list[str] | None", values.get("retry_on_status"))
-    codes = cast("list[float] | None", values.get("retry_on_exit_codes"))
+    max_retries = values.get("max_retries", base.max_retries)
+    statuses = values.get("retry_on_status")
+    codes = values.get("retry_on_exit_codes")
     return RetryPolicy(
         max_retries=int(max_retries),
         delay_s=_number(values.get("retry_delay", base.delay_s)),
@@ -88,11 +94,11 @@ def _retry(values: Mapping[str, object], base: RetryPolicy) -> RetryPolicy:
     )
 
 
-def _number(value: object) -> float:
-    return float(cast("float", value))
+def _number(value: Any) -> float:
+    return float(value)
 
 
-def _seconds(value: object) -> float | None:
+def _seconds(value: Any) -> float | None:
     return None if value is None else _number(value)
 
 
@@ -101,11 +107,11 @@ def _statuses(names: list[str]) -> frozenset[JobStatus]:
     return FAILURES if found == FAILURES else found
 
 
-def variables(values: object) -> Mapping[str, str]:
+def variables(values: Any) -> Mapping[str, str]:
     """Environment variables as text; ``values`` has been checked."""
     if not values:
         return _NO_VARIABLES
-    items = cast("dict[str, object]", values).items()
+    items = values.items()
     return {name: variable_text(value) for name, value in items if not is_variable_comment(name)}
 
 
@@ -149,23 +155,21 @@ class JobReader:
         self._report_cycles(dependencies)
         return tuple(jobs)
 
-    def _job(
-        self, values: dict[str, object], written: dict[str, object], names: tuple[str, ...], place: str
-    ) -> Job:
+    def _job(self, values: dict[str, Any], written: dict[str, object], names: tuple[str, ...], place: str) -> Job:
         """The job of the usable ``values`` of what is ``written``."""
         defaults = self._defaults
-        command = cast("str", values.get("command", ""))
+        command = values.get("command", "")
         if defaults.judge is not None and command:
             for message in defaults.judge(command):
                 self._problems.add(f"{place}.command", message)
         working_dir = defaults.working_dir
         if "working_dir" in values:
-            working_dir = self._find_folder(cast("str", values["working_dir"]), f"{place}.working_dir")
+            working_dir = self._find_folder(values["working_dir"], f"{place}.working_dir")
         has_timeout = "timeout" in values
         return Job(
-            id=cast("str", values.get("id", "")),
+            id=values.get("id", ""),
             command=command,
-            description=cast("str", values.get("description", "")),
+            description=values.get("description", ""),
             dependencies=names,
             timeout_s=_seconds(values["timeout"]) if has_timeout else defaults.timeout_s,
             timeout_is_default=not has_timeout,
@@ -221,8 +225,8 @@ class JobReader:
     def _check(self, item: object, place: str) -> Check:
         """A check. What is wrong with its form has been reported, the rest is judged nevertheless."""
         values = CHECK.parts(item)
-        name = cast("str", values.get("name", ""))
-        written = cast("dict[str, object]", values.get("params", {}))
+        name = values.get("name", "")
+        written: dict[str, Any] = values.get("params", {})
         params = {key: value for key, value in written.items() if not is_comment(key)}
         if name in BUILT_IN_CHECKS:
             # Where params is missing and something is wrong, that may be its misspelt key.

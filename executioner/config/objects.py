@@ -1,6 +1,6 @@
 """Objects of a config: known keys, environment variables, parameters of checks."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
 from executioner.config.problems import (
     BROKEN,
@@ -14,12 +14,17 @@ from executioner.config.problems import (
 )
 from executioner.config.types import Kind
 from executioner.environ import MOST_BYTES, NAME_CHARS
+from executioner.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Stands for "no default" where None is a possible one.
 NOTHING = object()
 
 
-class Key(NamedTuple):
+class Key(Record):
     """One key: its kind, its default, and one line of documentation.
 
     ``default`` is a JSON value; where the default is not one value,
@@ -77,14 +82,14 @@ class ObjectOf(Kind):
             elif not is_comment(name):
                 problems.add_misspelt(child(place, name), "unknown key", name, self.keys)
 
-    def usable(self, value: object, place: str, problems: Problems) -> dict[str, object]:
+    def usable(self, value: object, place: str, problems: Problems) -> dict[str, Any]:
         """The parts of ``value`` that can be worked with; what is wrong is reported."""
         parts = self.parts(value)
         if parts is not value:
             self.report(value, place, problems)
         return parts
 
-    def parts(self, value: object) -> dict[str, object]:
+    def parts(self, value: object) -> dict[str, Any]:
         """``value`` itself if nothing is wrong with it, else the keys of it that are fine."""
         if isinstance(value, dict) and self.problem(value) is None:
             return value

@@ -4,11 +4,12 @@
 exist, what checks a plugin adds) comes in as arguments.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from os.path import basename, dirname, isabs, join, normpath, splitext
-from typing import cast
 
 from executioner.config.jobs import (
     BUILT_IN_CHECKS,
@@ -24,6 +25,10 @@ from executioner.config.problems import MOST_OF_PATH, Problems, printable, quote
 from executioner.config.text import read
 from executioner.errors import ConfigError, Problem
 from executioner.model import NextStep, Notification, Plugin, Workflow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PluginChecks = Callable[[Plugin], frozenset[str] | str]
 
@@ -101,12 +106,12 @@ class _Reader:
             are_checks_complete=are_checks_complete,
             judge=None if allow_shell else _judge(whitelist),
         )
-        log_dir = self._absolute(cast("str", values.get("log_dir", "logs")), working_dir)
-        history = cast("str | None", values.get("history_db"))
+        log_dir = self._absolute(values.get("log_dir", "logs"), working_dir)
+        history = values.get("history_db")
         inherit = values.get("inherit_shell_env", True)
         name = self._name(values)
         find_folder = self._job_folder_finder(working_dir, is_start_known=is_start_known)
-        jobs = JobReader(defaults, find_folder, self._problems).read(cast("list[object]", values.get("jobs", [])))
+        jobs = JobReader(defaults, find_folder, self._problems).read(values.get("jobs", []))
         return Workflow(
             name=name,
             config_path=self._path,
@@ -118,9 +123,9 @@ class _Reader:
             max_workers=_integer(values.get("max_workers")),
             max_active_runs=_integer(values.get("max_active_runs")),
             continue_on_error=values.get("continue_on_error") is True,
-            kill_grace_s=float(cast("float", values.get("kill_grace", APPLICATION.keys["kill_grace"].default))),
+            kill_grace_s=float(values.get("kill_grace", APPLICATION.keys["kill_grace"].default)),
             env=env,
-            inherit_shell_env=tuple(inherit) if isinstance(inherit, list) else cast("bool | str", inherit),
+            inherit_shell_env=tuple(inherit) if isinstance(inherit, list) else inherit,
             allow_shell=allow_shell,
             command_whitelist=whitelist,
             plugins=tuple(plugin for plugin, _ in plugins),
@@ -128,7 +133,7 @@ class _Reader:
             jobs=jobs,
         )
 
-    def _name(self, values: Mapping[str, object]) -> str:
+    def _name(self, values: Mapping[str, Any]) -> str:
         name = values.get("application_name")
         alias = values.get("name")
         if name is not None and alias is not None and name != alias:
@@ -143,10 +148,10 @@ class _Reader:
             path = self._home + path[1:]
         return normpath(path if isabs(path) else join(start, path))
 
-    def _application_folder(self, values: Mapping[str, object]) -> str:
+    def _application_folder(self, values: Mapping[str, Any]) -> str:
         if "working_dir" not in values:
             return self._config_dir
-        folder = self._absolute(cast("str", values["working_dir"]), self._config_dir)
+        folder = self._absolute(values["working_dir"], self._config_dir)
         if not self._check_folder(folder, "working_dir"):
             self._missing = folder
         return folder
@@ -200,8 +205,8 @@ class _Reader:
                 owners.setdefault(name, f"added by {place}")
         return frozenset(owners) - frozenset(BUILT_IN_CHECKS), is_complete
 
-    def _whitelist(self, values: Mapping[str, object], written: Mapping[str, object]) -> frozenset[str] | None:
-        names = cast("list[str] | None", values.get("command_whitelist"))
+    def _whitelist(self, values: Mapping[str, Any], written: Mapping[str, object]) -> frozenset[str] | None:
+        names = values.get("command_whitelist")
         if names is None:
             return None
         is_unclear = "allow_shell" in written and "allow_shell" not in values
@@ -227,25 +232,25 @@ def _sha256(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def _integer(value: object) -> int | None:
-    return None if value is None else int(cast("float", value))
+def _integer(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
-def _seconds(value: object) -> float | None:
-    return None if value is None else float(cast("float", value))
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
-def _notification(values: Mapping[str, object]) -> Notification:
+def _notification(values: Mapping[str, Any]) -> Notification:
     addresses = values.get("email_address", [])
     if isinstance(addresses, str):
         addresses = split_addresses(addresses)
     return Notification(
-        addresses=tuple(dict.fromkeys(cast("list[str]", addresses))),
+        addresses=tuple(dict.fromkeys(addresses)),
         on_success=values.get("email_on_success") is True,
         on_failure=values.get("email_on_failure", True) is True,
-        server=cast("str | None", values.get("smtp_server")),
+        server=values.get("smtp_server"),
         port=_integer(values.get("smtp_port")),
-        user=cast("str | None", values.get("smtp_user")),
-        password=cast("str | None", values.get("smtp_password")),
-        tls=cast("str", values.get("smtp_tls", "starttls")),
+        user=values.get("smtp_user"),
+        password=values.get("smtp_password"),
+        tls=values.get("smtp_tls", "starttls"),
     )

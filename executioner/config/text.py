@@ -5,10 +5,10 @@ numbers beyond a float's range, NUL, lone surrogates. Such values are replaced b
 ``BROKEN``, about which nobody complains again.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
-from math import isinf
-from typing import Any
 
 from executioner.config.objects import is_variable_comment
 from executioner.config.problems import (
@@ -23,8 +23,15 @@ from executioner.config.problems import (
     shown,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 #: Python's own limit on the digits of an integer, beyond which reading is quadratic.
 MOST_DIGITS = 4300
+
+
+_INFINITE = float("inf")
 
 
 class _Unreadable:
@@ -73,7 +80,7 @@ class _Finds:
 
     def _float(self, text: str) -> object:
         number = WrittenFloat(text)
-        if isinf(number):
+        if number in (_INFINITE, -_INFINITE):
             self.numbers = True
             return _Unreadable(f"{text[:MOST_SHOWN]} is too large a number")
         return number

@@ -1,18 +1,24 @@
 """What events change in the history: the columns of jobs' rows and of the run's."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
 
 from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
 from executioner.model import Attempt, RunStatus
+from executioner.record import Record
 from executioner.times import utc_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 #: A job's id and the columns of its row that change.
 JobChange: TypeAlias = tuple[str, dict[str, object]]
 
 
-class RunEnd(NamedTuple):
+class RunEnd(Record):
     """How a run ended."""
 
     status: RunStatus

@@ -2,9 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, same_file
+from executioner.record import Record
 
 _MOST = 20
 _COLUMNS = "SELECT run_id, pid, pid_start_ticks, boot_id FROM run_metadata"
@@ -21,7 +21,7 @@ SELECT id, iif(typeof(log_path) = 'text', log_path, NULL) FROM job_history WHERE
 ORDER BY position, id"""
 
 
-class Crash(NamedTuple):
+class Crash(Record):
     """A run whose runner died, and the jobs that were running then, each with its log."""
 
     run_id: int
@@ -30,7 +30,7 @@ class Crash(NamedTuple):
     jobs: Sequence[tuple[str, str | None]]
 
 
-class Suspects(NamedTuple):
+class Suspects(Record):
     """Which runs are looked at: those of a config, by its paths and by its application's name, and one more."""
 
     config_paths: Sequence[str] = ()

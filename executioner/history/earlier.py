@@ -8,12 +8,13 @@ without a zone. What it recorded is kept; what it did not record stays NULL.
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from executioner.history.earlier_tables import NOTHING, Numbers, Row, Table, run_number
 from executioner.history.earlier_values import instant, integer, real, stored, text
 from executioner.history.liveness import NO_RESULT
 from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.record import Record
 from executioner.verdict import JobOutcome, failure_summary, run_status, signal_name
 
 _JOB_COLUMNS = (
@@ -40,7 +41,7 @@ INSERT INTO job_history (run_id, position, id, description, command, status, rea
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
-class Taken(NamedTuple):
+class Taken(Record):
     """What was taken over; ``renumbered`` are the runs whose ids were no numbers, with the new ones."""
 
     runs: int
@@ -81,7 +82,7 @@ def _by_job(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {job: tries for job, tries in found.items() if job is not None}
 
 
-class _Job(NamedTuple):
+class _Job(Record):
     """A job's values for ``_INSERT_JOB`` but for run and position, and what a run's status needs of it."""
 
     values: tuple[object, ...]

@@ -1,5 +1,7 @@
 """Where a history lies, whose it is, and what its bytes say before anything is opened for writing."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sqlite3
@@ -7,9 +9,12 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import TypeAlias
 
 from executioner.errors import HistoryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 APPLICATION_ID = 1163412803
 SCHEMA_VERSION = 2

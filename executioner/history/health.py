@@ -4,12 +4,12 @@ import os
 import sqlite3
 import stat
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from executioner.history import files
 from executioner.history.liveness import Liveness, UnfinishedRun, settled_runs
 from executioner.history.lock import has_open_locks, is_held
 from executioner.history.read import reading
+from executioner.record import Record
 
 #: The version of SQLite in use, and the one that mended a rare fault of resetting the write-ahead log.
 SQLITE_VERSION = sqlite3.sqlite_version_info
@@ -21,7 +21,7 @@ SELECT DISTINCT run_id FROM run_metadata NATURAL JOIN (
 WHERE status <> 'RUNNING' LIMIT ?"""
 
 
-class Health(NamedTuple):
+class Health(Record):
     """How a history is.
 
     Attributes:

@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from executioner.history.liveness import NO_RESULT, Liveness, UnfinishedRun
 from executioner.history.query import SELECT_RUN
 from executioner.history.read import run_of, unfinished
+from executioner.record import Record
 from executioner.records import PastJob, Run
 
 _MOST_LOOKED_THROUGH = 100
@@ -33,7 +33,7 @@ _NEWEST_OF_CONFIG = (
 _ENDED = ("SUCCESS", "FAILED", "PARTIAL", "INTERRUPTED", "RUNNING")
 
 
-class Lineage(NamedTuple):
+class Lineage(Record):
     """A run that is to be resumed, as it really is, and what became of it since.
 
     Attributes:

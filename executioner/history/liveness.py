@@ -5,9 +5,9 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
 
 from executioner.history.lock import ProcessIdentity, is_alive, is_held
+from executioner.record import Record
 from executioner.times import from_utc_text
 
 NO_RESULT = "Its runner ended without recording a result"
@@ -24,7 +24,7 @@ class Liveness(Enum):
     DEAD = 3
 
 
-class UnfinishedRun(NamedTuple):
+class UnfinishedRun(Record):
     """A run that is recorded as RUNNING."""
 
     run_id: int

@@ -5,15 +5,20 @@ names. A stream is a SELECT that an index answers in the wanted order, so that i
 what it yields and not what the history holds; they are merged as they are read.
 """
 
+from __future__ import annotations
+
 import heapq
 import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
 
+from executioner.record import Record
 from executioner.records import RUN_COLUMNS, Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: A row: the columns of RUN_COLUMNS, the newest resuming run, and whether the run can be resumed.
 Row = tuple[object, ...]
@@ -68,7 +73,7 @@ _OPEN = _DISTINCT + (
 )
 
 
-class RunFilter(NamedTuple):
+class RunFilter(Record):
     """Which runs are wanted; what is empty or None does not matter.
 
     Attributes:
@@ -115,10 +120,12 @@ def matches(run: Run, wanted: RunFilter, after: Position | None = None) -> bool:
 
 
 def _named(name: str, pattern: str) -> bool:
+    from fnmatch import fnmatchcase
+
     return name == pattern or fnmatchcase(name, pattern)
 
 
-class Stream(NamedTuple):
+class Stream(Record):
     """One statement and its values."""
 
     sql: str
@@ -173,7 +180,7 @@ def streams(connection: sqlite3.Connection, wanted: RunFilter, after: Position |
                 yield Stream(sql, [*own_values, status, *common_values])
 
 
-class _Group(NamedTuple):
+class _Group(Record):
     """What tells streams apart beside the status: conditions on the column that leads an index."""
 
     column: str

@@ -1,5 +1,7 @@
 """Reading the history, by whoever has a connection to it."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -7,7 +9,6 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, TypeVar
 
 from executioner.errors import HistoryError
 from executioner.history import files
@@ -15,7 +16,11 @@ from executioner.history.liveness import NO_RESULT, Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run, RunDetails
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
 _ATTEMPTS = 20
 _JOBS = f"SELECT {', '.join(JOB_COLUMNS)} FROM job_history WHERE run_id = ? ORDER BY position, id"
 _FAILED = _JOBS.replace("ORDER BY", "AND status IN ('FAILED', 'TIMEOUT', 'ERROR') ORDER BY") + " LIMIT ?"

@@ -4,12 +4,13 @@ Nothing is ever written, and nobody who writes is held up. Each call sees the hi
 it is at that moment.
 """
 
+from __future__ import annotations
+
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
 
 from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
 from executioner.folders import default_history
@@ -25,10 +26,12 @@ from executioner.model import RunStatus
 from executioner.records import Job, PastJob, Run, RunDetails
 from executioner.times import utc_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
+    from typing import TypeVar
 
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
 _PAGE = 500
 _LARGEST_ID = 2**63 - 1
 
@@ -71,8 +74,8 @@ class History:
         application: str | None = None,
         user: str | None = None,
         config: str | os.PathLike[str] | None = None,
-        since: "datetime | None" = None,
-        until: "datetime | None" = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         partly_completed: bool = False,
         resumable: bool = False,
         limit: int | None = None,
@@ -250,7 +253,7 @@ class History:
         """The database's own random values: ``id`` and ``key``."""
         return self._read(lambda connection: identity(connection, self.path))
 
-    def renewed(self) -> "History":
+    def renewed(self) -> History:
         """The history as it is now: where an older one was copied for reading, a new copy."""
         if self._copy is None:
             return self

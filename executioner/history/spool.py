@@ -9,12 +9,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import open_regular, sync_folder
 from executioner.history.identity import newest_id
 from executioner.model import JobStatus
+from executioner.record import Record
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS
 from executioner.verdict import JobOutcome, run_status
 
@@ -40,7 +41,7 @@ WHERE run_id = ?2"""
 _MARKS = ("marked_by", "marked_at", "mark_reason")
 
 
-class Spool(NamedTuple):
+class Spool(Record):
     """The content of a spool file.
 
     Attributes:

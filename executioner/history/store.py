@@ -7,12 +7,13 @@ synced to the disk (synchronous=FULL), what lies between is not (NORMAL): a powe
 can only make a job run again.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
 from executioner.errors import HistoryError
 from executioner.events import Event
@@ -25,8 +26,10 @@ from executioner.history.identity import identity, newest_id
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.usual import durations_s
+from executioner.record import Record
 from executioner.times import utc_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executioner.history.lineage import Lineage
     from executioner.history.spool import Spool
@@ -73,7 +76,7 @@ UPDATE job_history SET status = 'SKIPPED', reason = 'run interrupted'
 WHERE run_id = ? AND status = 'PENDING'"""
 
 
-class NewRun(NamedTuple):
+class NewRun(Record):
     """What is known of a run when it is created. ``options`` are the flags used, as JSON values."""
 
     config_path: str
@@ -91,7 +94,7 @@ class NewRun(NamedTuple):
     root_run_id: int | None = None
 
 
-class NewJob(NamedTuple):
+class NewJob(Record):
     """A job's row when its run is created; of a ``reused`` one the result is copied from the parent run."""
 
     id: str
@@ -156,7 +159,7 @@ class HistoryWriter:
         with _explained(self.path):
             return durations_s(self._connection, application_name)
 
-    def lineage(self, run_id: int) -> "Lineage | None":
+    def lineage(self, run_id: int) -> Lineage | None:
         """A run that is to be resumed, and what became of it since; within ``begin`` nobody can change that."""
         from executioner.history.lineage import lineage
 
@@ -379,7 +382,7 @@ class HistoryWriter:
             for row in cursor.fetchall():
                 yield dict(zip(names, row, strict=True))
 
-    def put_back(self, spool: "Spool") -> int:
+    def put_back(self, spool: Spool) -> int:
         """Record durably what a spool file holds; returns the run's id. What ``begin`` began ends with it.
 
         Raises:

@@ -1,13 +1,13 @@
 """Commands to type next: complete, quoted, as the program was called."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from executioner.model import NextStep
+from executioner.record import Record
 from executioner.render.text import quoted, safe
 
 
-class Invocation(NamedTuple):
+class Invocation(Record):
     """How the program was called, as far as a printed command has to repeat it.
 
     ``config`` and ``db`` are the paths to print, None where none is needed; ``flags`` are

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.record import Record
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.runs import status_words
@@ -30,7 +30,7 @@ _WIDEST_ID = 40
 _TITLE_LINE = "=" * 22
 
 
-class Preview(NamedTuple):
+class Preview(Record):
     """The end of a failed job's output; ``note`` says why there is none."""
 
     job: Job
@@ -38,7 +38,7 @@ class Preview(NamedTuple):
     note: str = "no output"
 
 
-class RunView(NamedTuple):
+class RunView(Record):
     """What is shown of a run.
 
     Attributes:

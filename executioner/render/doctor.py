@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from executioner.model import NextStep
+from executioner.record import Record
 from executioner.render.text import Palette, count, safe
 
 
@@ -16,7 +16,7 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
-class Finding(NamedTuple):
+class Finding(Record):
     """What was found in one respect.
 
     Attributes:

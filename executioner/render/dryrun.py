@@ -1,12 +1,17 @@
 """What a run would do, as a screen and as data for scripts."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
 
 from executioner.model import Job
 from executioner.plan import Action, Plan, starting_order
 from executioner.render.text import Palette, count, limit, safe, shown_path
 from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 #: Past durations a job, in seconds.
 DurationsByJob: TypeAlias = Mapping[str, list[float]]

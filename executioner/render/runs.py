@@ -1,9 +1,9 @@
 """The list of runs: as a table, and what is said where none is found."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from executioner.model import RunStatus
+from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.text import Palette, columns, duration, local_time, quoted, safe
@@ -69,7 +69,7 @@ def _row(run: Run, now: float) -> list[str]:
     ]
 
 
-class _Layout(NamedTuple):
+class _Layout(Record):
     """The columns of a table: titles, least widths, and the most that a name may take."""
 
     headers: list[str]

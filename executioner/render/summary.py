@@ -1,9 +1,9 @@
 """The screen at a run's end: what happened, why, and what to type next."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from executioner.model import FAILURES, JobStatus, RunStatus
+from executioner.record import Record
 from executioner.render.command import Invocation
 from executioner.render.text import Palette, count, duration, hint_lines, local_time, log_path, quoted, safe
 from executioner.verdict import COUNT_AS_DONE, LEFT_OUT, JobOutcome
@@ -14,7 +14,7 @@ LISTED_OF_MANY = 5
 _VERBS = {JobStatus.TIMEOUT: "timed out", JobStatus.INTERRUPTED: "was interrupted"}
 
 
-class RunReport(NamedTuple):
+class RunReport(Record):
     """How a run ended. ``outcomes`` are the jobs without SUCCESS, in config order."""
 
     application_name: str

@@ -3,18 +3,21 @@
 import os.path
 import re
 import time
-from typing import NamedTuple
+
+from executioner.record import Record
 
 #: C0 and C1 controls, DEL, bidirectional marks, line and paragraph separators, surrogates,
 #: and the byte order mark: what could move the cursor, reorder or hide text.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_UNSAFE = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+#: What a shell takes as it stands: ``shlex`` would not quote it either.
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
 _HINT_WIDTH = 76
 
 
-class Palette(NamedTuple):
+class Palette(Record):
     """How a stream shows things: colours or not, which symbols it has."""
 
     colour: bool = False
@@ -57,12 +60,12 @@ _STATUS_COLOURS = {
 
 def safe(text: str) -> str:
     """Text with nothing in it that a terminal would obey: such characters are shown escaped."""
-    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+    return text if text.isascii() and text.isprintable() else re.sub(_UNSAFE, _escape, text)
 
 
 def safe_lines(text: str) -> str:
     """As ``safe``, for text of many lines: newlines and tabs are kept."""
-    return _UNSAFE.sub(lambda match: match[0] if match[0] in "\n\t" else _escape(match), text)
+    return re.sub(_UNSAFE, lambda match: match[0] if match[0] in "\n\t" else _escape(match), text)
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -124,7 +127,9 @@ def hint_lines(hint: str) -> list[str]:
 
 def quoted(word: str) -> str:
     """A word as it is typed at a shell, fit for pasting and for a terminal."""
-    if _UNSAFE.search(word):
+    if word and _PLAIN.issuperset(word):
+        return word
+    if re.search(_UNSAFE, word):
         return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
     import shlex
 

@@ -259,21 +259,18 @@ def test_an_unfinished_run_of_a_dead_process_does_not_live(path: str) -> None:
 
 
 def test_the_spool_keeps_what_was_not_written(path: str, tmp_path: Path) -> None:
-    """All that was noted since the last commit, in order, and the run's end; an existing link is not followed."""
+    """All that was noted since the last commit, in order, and the run's end; a name that is taken stays."""
     with writing(path) as writer:
         begin(writer, "a", "b")
         writer.note(starting("a"))
         assert writer.commit()
         writer.note(JobsSkipped(AT, [job("b")], "dependency failed"))
-        spool = tmp_path / "spool.json"
-        writer.spool(str(spool), "disk full", end(RunStatus.FAILED))
-        content = json.loads(spool.read_text())
+        (tmp_path / "run.spool.json").symlink_to("target")
+        path_of_spool = writer.spool(str(tmp_path / "run"), "disk full", end(RunStatus.FAILED))
+        assert path_of_spool == str(tmp_path / "run-2.spool.json")
+        content = json.loads(Path(path_of_spool).read_text())
         assert (content["run_id"], content["history"], content["reason"]) == (1, path, "disk full")
         never = {"start_time": None, "last_run": None, "log_path": None}
         assert content["jobs"] == [{"id": "b", "status": "SKIPPED", "reason": "dependency failed", **never}]
         assert content["run"]["status"] == "FAILED"
-        link = tmp_path / "link"
-        link.symlink_to("target")
-        with pytest.raises(OSError, match=r"symbolic"):
-            writer.spool(str(link), "disk full", end())
         assert not (tmp_path / "target").exists()

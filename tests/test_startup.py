@@ -1,0 +1,71 @@
+"""What a start loads: a heavy module on the hot path would cost every run, so the lists stand here."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from harness import Program
+
+#: Packages and modules that cost a start more than a millisecond each, or that nothing here needs.
+HEAVY = frozenset(
+    (
+        "asyncio concurrent csv dataclasses decimal difflib email hashlib http importlib.metadata inspect"
+        " logging pathlib platform psutil random rich shutil ssl subprocess tabulate tempfile threading"
+        " traceback typing unittest urllib uuid wcwidth xml zipfile locale fnmatch ctypes"
+    ).split()
+)
+RUN = Path(__file__).parent / "data/modules-run.txt"
+LIST = Path(__file__).parent / "data/modules-list-runs.txt"
+
+
+def loaded(program: Program, *args: str) -> list[str]:
+    """The modules that a start loads beyond those of ``python -c pass``, sorted."""
+
+    def modules(command: Sequence[str]) -> set[str]:
+        done = subprocess.run(
+            command, cwd=program.folder, env=program.environment(), capture_output=True, text=True, check=False
+        )
+        lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+        return {line.rpartition("|")[2].strip() for line in lines[1:]}
+
+    python, script, *rest = program.command(*args)
+    bare = modules([python, "-X", "importtime", "-c", "pass"])
+    return sorted(modules([python, "-X", "importtime", script, *rest]) - bare)
+
+
+def ours(modules: Sequence[str]) -> list[str]:
+    """Those of this program."""
+    return [name for name in modules if name.split(".")[0] == "executioner"]
+
+
+def heavy(modules: Sequence[str]) -> list[str]:
+    """Those that no start may load."""
+    return [name for name in modules if name in HEAVY or name.split(".")[0] in HEAVY]
+
+
+@pytest.mark.parametrize(
+    ("listed", "args"),
+    [
+        (RUN, ("-c", "flow.json")),
+        (LIST, ("--list-runs", "--format", "json")),
+    ],
+    ids=["a run of one job", "a list as JSON"],
+)
+def test_the_modules_that_a_start_loads(program: Program, listed: Path, args: tuple[str, ...]) -> None:
+    """No heavy module, and of our own exactly those that are listed: one more is a decision."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    found = loaded(program, *args)
+    assert heavy(found) == []
+    assert ours(found) == listed.read_text().split()
+
+
+@pytest.mark.parametrize("flag", ["--version", "--help"])
+def test_help_and_version_load_next_to_nothing(program: Program, flag: str) -> None:
+    """Neither sqlite3 nor json, nor anything of the history, the config or the engine."""
+    found = loaded(program, flag)
+    assert set(heavy(found)) <= {"shutil", "fnmatch"}  # argparse asks shutil how wide the terminal is
+    assert not {"sqlite3", "json"} & set(found)
+    packages = {name.split(".")[1] for name in ours(found) if "." in name}
+    assert not packages & {"history", "config", "scheduler", "process"}
