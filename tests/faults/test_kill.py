@@ -58,7 +58,7 @@ def a_killed_run(program: Instrumented) -> None:
     (program.folder / "fails").unlink()
 
 
-#: What there is before, the command that is killed, how it ends if it is not, how many points are tried by default.
+#: What there is before; the command, how it ends if it is not killed; how many points are tried by default.
 VARIANTS: dict[str, tuple[Callable[[Instrumented], None], tuple[str, ...], int, int]] = {
     "new history": (nothing, RUN, 1, 10),
     "history exists": (another_run, RUN, 1, 7),
