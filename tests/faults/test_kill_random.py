@@ -131,7 +131,7 @@ def test_a_resume_that_is_stopped_keeps_out_another(
     points = ["spawn before 1", "spawn after 1", "commit before 2", "write after 6"]
     if nightly:
         points += [f"commit {where} {n}" for where in ("before", "after") for n in range(2, 5)]
-        points += ["spawn before 2", "spawn after 2", "begin before 3", "begin after 3", "begin before 4"]
+        points += ["spawn before 2", "spawn after 2", "begin before 5", "begin after 7", "begin before 8"]
     for point in points:
         stage.reset()
         first = program.start(*resume, env={"EXECUTIONER_TEST_FAULT": f"stop {point}"})
