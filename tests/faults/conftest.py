@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
-from faults_tools import Instrumented
+
+pytest.register_assert_rewrite("kill_tools")
+
+from faults_tools import Instrumented  # noqa: E402
 
 
 @pytest.fixture
