@@ -129,7 +129,18 @@ def replaced(holder: Any, at: int, value: Any) -> None:
 
 
 HOSTILE_TEXTS = (
-    *("", " ", "\0", "a\0b", "\ud800", "x\udfffy", "\u202e\u2066evil", "\x1b[2J\x1b]0;owned\x07", "\r\n", "\u2028"),
+    *(
+        "",
+        " ",
+        "\0",
+        "a\0b",
+        "\ud800",
+        "x\udfffy",
+        "\u202e\u2066evil",
+        "\x1b[2J\x1b]0;owned\x07",
+        "\r\n",
+        "\u2028",
+    ),
     *("~", "~root", "~/x", "..", "../../../..", "/", "/dev/null", "/dev/null/x", "/proc/self/mem", "sub", "nope"),
     *("rows.py", "flow.json", "first", "a", "extract", "load", "true", "False", "null", "default", "NaN", "1e999"),
     *("${A}", "${A}${A}", "${E}", "${", "${}", "${X}", "$(id)", "`id`", "a'b", 'a"b', "a\\", "a=b", "=", "a b"),
@@ -140,9 +151,31 @@ HOSTILE_TEXTS = (
 HOSTILE_TOKENS = (
     *("null", "true", "false", "0", "-0", "-0.0", "1", "-1", "2", "3.5", "0.1", "1e-320", "1e400", "-1e400"),
     *("1e308", "99999999999999999999", "9" * 400, "9" * 5000, "1.0000000000000000000000001", "255", "256", "-64"),
-    *("-65", "65535", "65536", "100000", "100001", "1000000000", "1000000001", "2147483648", "18446744073709551616"),
+    *(
+        "-65",
+        "65535",
+        "65536",
+        "100000",
+        "100001",
+        "1000000000",
+        "1000000001",
+        "2147483648",
+        "18446744073709551616",
+    ),
     *("NaN", "Infinity", "-Infinity", "[]", "{}", "[[]]", "[null]", '[""]', '["a", "a"]', '{"": ""}', '{"a": 1}'),
-    *('{"a": {"b": {}}}', '{"__proto__": {}}', "01", "+1", "1.", ".5", "0x10", "1_000", "'a'", "True", "undefined"),
+    *(
+        '{"a": {"b": {}}}',
+        '{"__proto__": {}}',
+        "01",
+        "+1",
+        "1.",
+        ".5",
+        "0x10",
+        "1_000",
+        "'a'",
+        "True",
+        "undefined",
+    ),
     *("// no\nnull", "/* */ 1", "", ",", ":", "[1,]", '{"a" 1}', '{"a": 1, "a": 2}', '"\\x"', '"\\ud800"', '"\t"'),
     "[" * 90 + "]" * 90,
     "[" * 101 + "]" * 101,
@@ -155,7 +188,20 @@ HOSTILE_TOKENS = (
 KEYS = (
     *EVERY_KEY,
     *EVERY_KEY["jobs"][1],
-    *("params", "path", "log_file", "least", "PATH", "HOME", "LD_PRELOAD", "IFS", "EXECUTIONER_DB", "_x", "$x", "1a"),
+    *(
+        "params",
+        "path",
+        "log_file",
+        "least",
+        "PATH",
+        "HOME",
+        "LD_PRELOAD",
+        "IFS",
+        "EXECUTIONER_DB",
+        "_x",
+        "$x",
+        "1a",
+    ),
 )
 
 
@@ -167,7 +213,9 @@ def _value(rng: random.Random) -> Any:
         return Raw(rng.choice(HOSTILE_TOKENS))
     if kind < 0.95:
         return Raw(str(rng.randint(-(10 ** rng.randint(0, 20)), 10 ** rng.randint(0, 20))))
-    return "".join(chr(rng.choice((rng.randint(0, 127), rng.randint(0, 0xFFFF)))) for _ in range(rng.randint(1, 9)))
+    return "".join(
+        chr(rng.choice((rng.randint(0, 127), rng.randint(0, 0xFFFF)))) for _ in range(rng.randint(1, 9))
+    )
 
 
 def _put_value(rng: random.Random, holder: Any, at: int) -> None:
@@ -257,7 +305,9 @@ def bytewise(rng: random.Random, config: str) -> bytes:
                 data[at] = rng.randrange(32, 127)
     whole = rng.random()
     if whole < 0.05:
-        return bytes(data).decode("utf-8", "replace").encode(rng.choice(("utf-16", "utf-16-le", "utf-32", "utf-7")))
+        return (
+            bytes(data).decode("utf-8", "replace").encode(rng.choice(("utf-16", "utf-16-le", "utf-32", "utf-7")))
+        )
     if whole < 0.1:
         return b"\xef\xbb\xbf" + data
     return bytes(data)
