@@ -7,21 +7,27 @@ written down, with whatever differs from machine to machine and from time to tim
 import json
 import os
 import re
+import resource
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from earlier_databases import make_earlier
+from earlier_databases import job as earlier_job
+from earlier_databases import make_earlier, version_6
 from faults_tools import Ended, Many
 from harness import ROOT, Program, Result, ended, wait_until
 from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
 from screens import figures
 
-_PIDS = re.compile(r"\bpid \d+")
+_PIDS = re.compile(r"\bpid \d+ *(?=  since)|\bpid \d+")
+_FILES = re.compile(r"(?<=\(ulimit -n\) allows )\d+|(?<=1 job, )\d{2,}(?= workers)")
+_CHOICES = re.compile(r"(?<=\(choose from )[^)]+")  # quoted by some versions of Python
+_BY = re.compile(r"(?<=\(by )\S+(?=, )")
 _SEARCH_PATH = re.compile(r"PATH is /[^)]*")
 _LONG = re.compile(r"(\w)\1{200,}")
 
@@ -48,7 +54,8 @@ class Stage:
         text = re.sub(rf"[^\s(]+@{re.escape(host)}(?![\w-])", "etl@etl01", text)
         text = re.sub(rf"(?<=\(){re.escape(host)}(?=\))", "etl01", text)
         text = _SEARCH_PATH.sub("PATH is ...", _PIDS.sub("pid 4711", text))
-        text = re.sub(r"(?<=^    \| ===).*$|(?<=-)\d+(?=-wal\b)", "...", text)
+        text = _BY.sub("etl", _FILES.sub("200", text))
+        text = _CHOICES.sub(lambda match: match.group().replace("'", ""), text)
         return _LONG.sub(r"\1\1\1[...]", figures(text))
 
     def note(self, title: str, typed: str, code: int, out: str, err: str) -> None:
@@ -74,6 +81,20 @@ class Stage:
         result = self.program(*args, env=env, **options)
         self.note(title, " ".join(["executioner.py", *args]), result.code, result.out, result.err)
         return result
+
+    def in_shell(self, title: str, before: str, *args: str) -> None:
+        """Play a scene after a few commands of a shell."""
+        done = subprocess.run(
+            ["sh", "-c", f'{before}; exec "$0" "$@"', *self.program.command(*args)],
+            cwd=self.folder,
+            env=self.program.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        typed = " ".join([f"{before}; executioner.py", *args])
+        self.note(title, typed, done.returncode, done.stdout, done.stderr)
 
     def quietly(self, *args: str) -> Ended:
         """Prepare a scene."""
@@ -198,6 +219,8 @@ def config_values(stage: Stage) -> None:
             "odd key": 1,
             "security_policy": "strict",
             "command_whitelist": ["ls"],
+            "inherit_shell_env": ["A=B"],
+            "default_retry_on_status": [],
             "env_variables": {"1A": "x", "EXECUTIONER_DB": "x", "A": None, "B": "x" * 131_072},
             "jobs": [
                 {"command": "true"},
@@ -255,6 +278,7 @@ def config_checks(stage: Stage) -> None:
         {"name": check},
         {"name": check, "params": {"path": 1}},
     ]
+    wrong += [{"name": check, "params": 1}]
     wrong += [{"name": check, "params": {"pth": "x", "path": " "}}, {"params": {}}, "check_file_exists"]
     stage.config("checks", {"jobs": [job("a", pre_checks=wrong)]})
 
@@ -390,7 +414,17 @@ def reasons(stage: Stage) -> None:
     stage.jobs(job("cut", "sh -c ': > /dev/stdout; echo x > /dev/stderr'"))
     stage("a job that cuts its own log", "-c", "flow.json")
     stage.jobs(job("a"), email_address="ops@example.com", smtp_server="mail", parallel=True, max_workers=90000)
-    stage("mail, and more workers than files", "-c", "flow.json", "--skip", "a")
+    stage.in_shell("mail, and more workers than files", "ulimit -n 256", "-c", "flow.json", "--skip", "a")
+    stage.in_shell("a folder that is gone", "mkdir gone; cd gone; rmdir ../gone", "-c", "flow.json")
+    checks = stage.folder / "checks.py"
+    checks.write_text("CHECKS = {'no': lambda: True}\n")
+    change = "echo \"CHECKS = {'yes': len}\" > checks.py"
+    checked = job("checked", "true", "change", post_checks=[{"name": "no"}])
+    stage.jobs(job("change", change), checked, dependency_plugins=["checks.py"])
+    stage("a plugin that changed in mid-run", "-c", "flow.json")
+    stage.jobs(job("move", "mv logs old; touch logs"), job("logless", "true", "move"))
+    stage("logs that cannot be written in mid-run", "-c", "flow.json")
+    (stage.folder / "logs").unlink()
     stage("quiet", "-c", "flow.json", "--quiet", "--env", "A=1")
     stage.jobs(job("a"), env_variables={"A": "${OUTER}" * 2000})
     stage.note("variables that grow by what is inherited", "OUTER=xxx... executioner.py -c flow.json",
@@ -406,16 +440,57 @@ def reasons(stage: Stage) -> None:
 def interrupted(stage: Stage) -> None:
     """Signals."""
     program = stage.program
-    stage.jobs(job("a", "echo $$ > up; exec sleep 60"), job("b", "true", "a"))
-    for title, count in (("Ctrl-C", 1), ("Ctrl-C twice", 2)):
+    stubborn = job("a", "trap '' TERM; echo $$ > up; sleep 60 & wait; wait")
+    gentle = job("a", "echo $$ > up; exec sleep 60")
+    for title, first, numbers in (
+        ("Ctrl-C", gentle, [2]),
+        ("TERM", gentle, [15]),
+        ("HUP", gentle, [1]),
+        ("QUIT", gentle, [3]),
+        ("Ctrl-C twice", stubborn, [2, 2]),
+    ):
+        stage.jobs(first, job("b", "true", "a"), kill_grace=60)
         (stage.folder / "up").unlink(missing_ok=True)
         with ended(program.start("-c", "flow.json")) as runner:
             pid_in(program, "up")
-            for _ in range(count):
-                runner.send_signal(2)
+            assert runner.stderr is not None
+            runner.send_signal(numbers[0])
+            before = runner.stderr.readline() if len(numbers) > 1 else ""
+            for number in numbers[1:]:
+                runner.send_signal(number)
             out, err = runner.communicate()
-        if count == 1:
-            stage.note(title, "executioner.py -c flow.json  ^C", runner.returncode, out, err)
+        stage.note(title, "executioner.py -c flow.json", runner.returncode, out, before + err)
+    stage.jobs(job("a", "exit 1", max_retries=1, retry_delay=60))
+    with ended(program.start("-c", "flow.json")) as runner:
+        assert runner.stdout is not None
+        lines = [runner.stdout.readline(), runner.stdout.readline()]
+        assert "next in" in lines[1]
+        runner.send_signal(2)
+        out, err = runner.communicate()
+    stage.note(
+        "Ctrl-C before a retry", "executioner.py -c flow.json", runner.returncode, "".join(lines) + out, err
+    )
+
+
+@group("Runs: a history that fails in mid-run")
+def failing(stage: Stage) -> None:
+    """A disk that is full under the history, and under the logs too."""
+    program = stage.program
+    for title, is_full in (("the history alone", False), ("the logs too", True)):
+        stage.jobs(job("a", "echo $$ > up; read x < gate"), job("r", "exit 1", max_retries=1, retry_delay=60))
+        (stage.folder / "up").unlink(missing_ok=True)
+        (stage.folder / "gate").unlink(missing_ok=True)
+        with gate(program) as let_through, ended(program.start("-c", "flow.json", "-j", "2")) as runner:
+            pid_in(program, "up")
+            run_id = program.rows("SELECT max(run_id) AS it FROM run_metadata")[0]["it"]
+            wait_until(lambda run=run_id: program.jobs(run)["r"]["retry_history"], "a failed attempt")
+            size = Path(f"{program.history}-wal").stat().st_size
+            resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (size, size))
+            if is_full:
+                (stage.folder / f"logs/executioner.flow.run-{run_id}.spool.json").mkdir()
+            let_through()
+            out, err = runner.communicate()
+        stage.note(title, "executioner.py -c flow.json -j 2", runner.returncode, out, err)
 
 
 @group("Runs: started in midstream, or beside others")
@@ -432,6 +507,8 @@ def midstream(stage: Stage) -> None:
     stage("more than are named", "-c", "wide.json", "--from-job", "z")
     screen = program.on_terminal("-c", "flow.json", "--dry-run", env={"NO_COLOR": "1"})
     stage.note("on a terminal, a run that could be resumed", "executioner.py -c flow.json --dry-run", *screen)
+    stage.jobs(job("a", "exit 1"), job("b", "true", "a"), job("beside"))
+    stage("as if they had succeeded", "-c", "flow.json", "--from-job", "b", "--yes")
     for title, limit in (("warned of", None), ("refused", 1)):
         stage.jobs(job("a", "echo $$ > up; read x < gate"), name="live.json", max_active_runs=limit)
         (stage.folder / "up").unlink(missing_ok=True)
@@ -445,6 +522,35 @@ def midstream(stage: Stage) -> None:
                 stage("a run that is on, marked", "--mark-success", run_id, "a", "--yes")
             let_through()
             runner.communicate()
+    stage.jobs(job("a", "echo $$ > up; read x < gate; exit 1"), job("b", "true", "a"), name="live.json")
+    for path in (stage.folder / "up", stage.folder / "gate"):
+        path.unlink(missing_ok=True)
+    with gate(program) as let_through:
+        with ended(program.start("-c", "live.json")) as runner:
+            pid_in(program, "up")
+            with ended(program.start("--show-log", "last", "b", "--follow")) as follower:
+                assert follower.stderr is not None
+                waiting = follower.stderr.readline()
+                let_through()
+                out, err = follower.communicate()
+            typed = "executioner.py --show-log last b --follow"
+            stage.note("a log that is yet to come", typed, follower.returncode, out, waiting + err)
+            runner.communicate()
+        first = str(program.rows("SELECT max(run_id) AS it FROM run_metadata")[0]["it"])
+        (stage.folder / "up").unlink()
+        with ended(program.start("-c", "live.json", "--resume-from", first)) as one:
+            pid_in(program, "up")
+            stage("a run that is being resumed", "-c", "live.json", "--resume-from", first)
+            (stage.folder / "up").unlink()
+            with ended(program.start("-c", "live.json")) as two:
+                pid_in(program, "up")
+                values = json.loads((stage.folder / "live.json").read_text())
+                (stage.folder / "live.json").write_text(json.dumps({**values, "max_active_runs": 2}))
+                stage("two runs that are on", "-c", "live.json")
+                let_through()
+                let_through()
+                two.communicate()
+            one.communicate()
 
 
 # --- looking back --------------------------------------------------------------------------------
@@ -492,6 +598,9 @@ def looking_back(stage: Stage) -> None:
         "a status that no run has": ["--status", "interrupted"],
         "a user who never ran anything": ["--user", "nobody", "--app", "flow", "--resumable"],
         "times in the wrong order": ["--since", "today", "--until", "yesterday"],
+        "a day": ["--since", "2025-05-23", "--until", "2025-05-23"],
+        "the last days": ["--since", "7d", "--user", "nobody"],
+        "days ago": ["--until", "7d"],
         "all filters": [
             "--app",
             "x",
@@ -608,8 +717,8 @@ def marking(stage: Stage) -> None:
 def left_behind(stage: Stage) -> None:
     """Jobs that outlived their runner."""
     program = stage.program
-    stage.jobs(job("a", "echo $$ > up1; read x < gate"), job("b", "echo $$ > up2; read x < gate"))
-    with gate(program):
+    stage.jobs(job("a", "echo $$ > up1; read x < gate"), job("b", "echo $$ > up2; read x < gate0"))
+    with gate(program, "gate0"), gate(program) as let_through:
         with ended(program.start("-c", "flow.json", "-j", "2")) as runner:
             pids = [pid_in(program, "up1"), pid_in(program, "up2")]
             kill(runner)
@@ -621,8 +730,17 @@ def left_behind(stage: Stage) -> None:
         )
         stage("marking one", "--mark-success", "1", "a", "--yes")
         stage("a run that shows them", "--show-run", "1")
+        with ended(program.start("--show-log", "1", "a", "--follow")) as follower:
+            assert follower.stderr is not None
+            told = follower.stderr.readline()
+            let_through()
+            out, err = follower.communicate()
+        typed = "executioner.py --show-log 1 a --follow"
+        stage.note("following one to its end", typed, follower.returncode, out, told + err)
         stage.jobs(job("a"), job("b"))
-        stage("ending them", "-c", "flow.json", "--resume-from", "1", "--kill-leftovers", "--if-changed", "keep")
+        stage(
+            "ending the other", "-c", "flow.json", "--resume-from", "1", "--kill-leftovers", "--if-changed", "keep"
+        )
     for pid in pids:
         wait_for_end(pid)
     stage("a log of one that ended too", "--show-log", "1", "a", "--follow")
@@ -687,9 +805,21 @@ def histories(stage: Stage) -> None:
     schema = (ROOT / "tests/data/schema-version-1.sql").read_text()
     with closing(sqlite3.connect(stage.folder / "old.db")) as connection, connection:
         connection.executescript(schema)
+    identity = "INSERT INTO database_identity SELECT * FROM good.database_identity"
+    sql(stage.folder / "old.db", f"ATTACH '{stage.folder / 'good.db'}' AS good", identity)
+    shutil.copy(stage.folder / "old.db", stage.folder / "backups.db")
+    for at in range(1, 1000):
+        (stage.folder / f"backups.db.version-1{f'-{at}' if at > 1 else ''}.bak").touch()
+    stage("an older history with too many backups", "-c", "flow.json", "--db", "backups.db")
     stage("an older history, a preview", "-c", "flow.json", "--db", "old.db", "--dry-run", keep_out=False)
     stage("an older history", "-c", "flow.json", "--db", "old.db", keep_out=False)
-    make_earlier(stage.folder / "earlier.db", summaries=[])
+    rows = [
+        earlier_job(run, name, status, "2025-05-23 09:45:00")
+        for run in ("5", "nightly")
+        for name, status in (("a", "PRECHECK_FAILED"), ("b", "POSTCHECK_FAILED"), ("c", None), ("d", "ODD"))
+    ]
+    more = "CREATE TABLE database_identity (x)"
+    make_earlier(stage.folder / "earlier.db", version_6, more, ids="TEXT", jobs=rows, summaries=[])
     stage(
         "the earlier tool's history, a preview",
         "-c",
@@ -700,6 +830,10 @@ def histories(stage: Stage) -> None:
         keep_out=False,
     )
     stage("the earlier tool's history", "-c", "flow.json", "--db", "earlier.db", keep_out=False)
+    stage("a run that was taken over", "--show-run", "5", "--db", "earlier.db")
+    stage("a log that the earlier tool had", "--show-log", "5", "a", "--db", "earlier.db")
+    (stage.folder / "fresh.db-wal").write_bytes(b"left")
+    stage("what is left of a history that is gone", "-c", "flow.json", "--db", "fresh.db", keep_out=False)
     shutil.copy(stage.folder / "good.db", stage.folder / "lost.db")
     stage.jobs(job("a", "rm lost.db"), job("b", "true", "a"))
     stage("a history that is removed during a run", "-c", "flow.json", "--db", "lost.db")

@@ -154,7 +154,7 @@ def option(rng: random.Random, names: tuple[str, ...], *, takes: bool, several: 
     value = word(rng, max(names, key=len))
     if rng.random() < 0.03:
         return [name]
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 and value != "--":  # see the last test
         return [f"{name}={value}" if name.startswith("--") else f"{name}{value}"]
     return [name, value]
 
@@ -329,6 +329,34 @@ def test_command_lines_by_chance(
                 before = glance(*places)
     assert min(codes[code] for code in (0, 1, 2, 3)) > number / 500, f"not all ends were tried: {codes}"
     cases(number)
+
+
+@pytest.mark.xfail(strict=True, reason="Python 3.11's argparse makes an empty list of a joined --")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config=--"],
+        ["-c", "flow.json", "--dry-run", "--db=--"],
+        ["-c", "flow.json", "--dry-run", "--skip=--"],
+        ["-c", "flow.json", "--dry-run", "--env=--"],
+        ["-c", "flow.json", "--dry-run", "--from-job=--"],
+        ["-c", "flow.json", "--dry-run", "--workers=--"],
+        ["-c", "flow.json", "--dry-run", "--format=--"],
+        ["--list-runs", "--status=--"],
+        ["--list-runs", "--last=--"],
+        ["--show-run=--"],
+        ["--show-log=--"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_two_dashes_joined_to_an_option_are_refused(program: Program, words: list[str]) -> None:
+    """``--db=--`` and the like: 2 with an error of the command line, neither a fault of ours nor unheard."""
+    program.config({"a": "touch ran"})
+    assert program("-c", "flow.json").code == 0
+    result = program(*words)
+    assert (result.code, result.out) == (2, "")
+    assert "Internal error" not in result.err
+    assert " in history" not in result.err
 
 
 @pytest.mark.xfail(strict=True, reason="the history is opened for writing before --from-job is judged")
