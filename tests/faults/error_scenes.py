@@ -44,6 +44,7 @@ class Stage:
     def plain(self, text: str) -> str:
         """Text with whatever differs between machines and moments made alike."""
         program, host = self.program, os.uname().nodename
+        text = _LONG.sub(r"\1\1\1[...]", text)
         for real, shown in (
             (str(program.home), "/home/etl"),
             (str(program.folder), "/work"),
@@ -56,7 +57,7 @@ class Stage:
         text = _SEARCH_PATH.sub("PATH is ...", _PIDS.sub("pid 4711", text))
         text = _BY.sub("etl", _FILES.sub("200", text))
         text = _CHOICES.sub(lambda match: match.group().replace("'", ""), text)
-        return _LONG.sub(r"\1\1\1[...]", figures(text))
+        return figures(text)
 
     def note(self, title: str, typed: str, code: int, out: str, err: str) -> None:
         """Write a scene down."""

@@ -81,10 +81,45 @@ NO_MESSAGE = {
     ("arguments.py", "argument --mark-success:"),  # argparse's beginning, in capitals when it is shown
     ("arguments.py", "argument --show-log:"),
     ("config/types.py", ", or null"),  # of the documentation
-    ("history/store.py", "run_id = ? AND id = ?"),
+    ("history/store.py", "coalesce(source_run_id, run_id),"),
 }
 #: Messages that no scene provokes: file, the text, and why.
-NOT_PROVOKED: dict[tuple[str, str], str] = {}
+_LOCKED = "a database that is locked for 30 s (tests/test_history_busy.py)"
+_RACE = "two processes that meet within microseconds"
+_NO_FAULT = "a fault of the program that nobody knows of"
+_EXHAUSTED = "a system that has no room for another process (tests/test_second_look.py)"
+_IMMORTAL = "a process that cannot be killed: another user's, or one that waits for a device"
+NOT_PROVOKED: dict[tuple[str, str], str] = {
+    ("checks.py", "cannot be loaded: it takes longer than"): "a plugin that takes a minute to load",
+    ("cli.py", "Jobs that were running were ended."): _NO_FAULT,
+    ("cli.py", "Interrupted: nothing was run"): "Ctrl-C within the milliseconds before a run starts",
+    ("cli.py", "Internal error:"): _NO_FAULT,
+    ("cli.py", "Please report this with the output of --debug."): _NO_FAULT,
+    ("commands/finish.py", ", exit code"): "a line of the run's own log",
+    ("commands/finish.py", "it is locked by another process"): _LOCKED,
+    ("commands/leftovers.py", "of an earlier run could not be ended"): _IMMORTAL,
+    (
+        "commands/leftovers.py",
+        "Nothing was run. Their processes may belong to another user, or wait for a device.",
+    ): _IMMORTAL,
+    ("commands/mark.py", "was changed just now"): _RACE,
+    ("commands/obstacles.py", "counted as done"): "the job of --from-job always runs, so that something is left",
+    ("commands/resume.py", "is being changed all the time"): _RACE,
+    ("commands/show_run.py", "no log is recorded"): "a row that somebody has edited",
+    ("config/keys.py", "a list of e-mail addresses"): "what is no list is judged as one address",
+    ("ending.py", "; processes of it could not be ended"): _IMMORTAL,
+    ("history/create.py", "The history was changed to schema version"): _RACE,
+    ("history/create.py", "just now"): _RACE,
+    ("history/files.py", "schema.sql is missing from the installation"): "an installation that is not whole",
+    ("history/files.py", "The history was locked by another process for"): _LOCKED,
+    ("history/lock.py", "The history is being changed by another process"): _LOCKED,
+    ("history/read.py", "The history changes faster than it can be read"): _RACE,
+    ("history/reader.py", "The path of a history cannot be used:"): "of Python alone: no argument has a NUL",
+    ("scheduler.py", "Its exit status is not known"): "a kernel that does not tell how a child ended",
+    ("scheduler.py", "not started:"): _EXHAUSTED,
+    ("scheduler.py", ": going on with"): _EXHAUSTED,
+    ("scheduler.py", "it was locked by another process for"): _LOCKED,
+}
 
 
 def fragments() -> Iterator[tuple[str, int, str]]:
