@@ -20,7 +20,7 @@ from typing import Any
 from earlier_databases import job as earlier_job
 from earlier_databases import make_earlier, version_6
 from faults_tools import Ended, Many
-from harness import ROOT, Program, Result, ended, wait_until
+from harness import ROOT, Program, ended, wait_until
 from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
 from screens import figures
 
@@ -75,12 +75,6 @@ class Stage:
             ["executioner.py", *(word if re.fullmatch(r"[\w./=,:-]+", word) else repr(word)[:90] for word in args)]
         )
         self.note(title, typed, result.code, result.out if keep_out else "", result.err)
-        return result
-
-    def real(self, title: str, *args: str, env: Mapping[str, str | None] | None = None, **options: Any) -> Result:
-        """Play a scene by a process from its start."""
-        result = self.program(*args, env=env, **options)
-        self.note(title, " ".join(["executioner.py", *args]), result.code, result.out, result.err)
         return result
 
     def in_shell(self, title: str, before: str, *args: str) -> None:
@@ -363,8 +357,6 @@ def config_files(stage: Stage) -> None:
 
 # --- runs ----------------------------------------------------------------------------------------
 
-_CUT = "python3 -c \"open('/dev/stderr', 'w').write('x')\""
-
 
 @group("Runs: why jobs fail")
 def reasons(stage: Stage) -> None:
@@ -417,8 +409,8 @@ def reasons(stage: Stage) -> None:
     stage.jobs(job("a"), email_address="ops@example.com", smtp_server="mail", parallel=True, max_workers=90000)
     stage.in_shell("mail, and more workers than files", "ulimit -n 256", "-c", "flow.json", "--skip", "a")
     stage.in_shell("a folder that is gone", "mkdir gone; cd gone; rmdir ../gone", "-c", "flow.json")
-    checks = stage.folder / "checks.py"
-    checks.write_text("CHECKS = {'no': lambda: True}\n")
+    plugin = stage.folder / "checks.py"
+    plugin.write_text("CHECKS = {'no': lambda: True}\n")
     change = "echo \"CHECKS = {'yes': len}\" > checks.py"
     checked = job("checked", "true", "change", post_checks=[{"name": "no"}])
     stage.jobs(job("change", change), checked, dependency_plugins=["checks.py"])
@@ -560,15 +552,11 @@ def midstream(stage: Stage) -> None:
 @group("Looking back")
 def looking_back(stage: Stage) -> None:
     """Runs, jobs and logs that are not there."""
-    nothing = ("--resume-from", "last"), ("--mark-success", "last", "a"), ("--list-runs",), ("--show-run", "last")
+    nothing = [["--resume-from", "last"], ["--mark-success", "last", "a"], ["--list-runs"], ["--show-run", "last"]]
+    nothing += [["--show-run", "7"], ["--resume-from", "7"], ["-c", "flow.json", "--resume-from", "last"]]
     stage.jobs(job("a", "exit 1"), job("b", "echo b"), job("c", "exit 2"), job("d", "true", "a"))
-    for words in (
-        *nothing,
-        ("--show-run", "7"),
-        ("--resume-from", "7"),
-        ("-c", "flow.json", "--resume-from", "last"),
-    ):
-        stage("nothing was ever run", *words)
+    for asked in nothing:
+        stage("nothing was ever run", *asked)
     stage("no history at a path", "--list-runs", "--db", "nope.db")
     stage.quietly("-c", "flow.json", "--continue-on-error")
     stage.jobs(job("a"), name="other.json")

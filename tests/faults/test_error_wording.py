@@ -5,7 +5,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,9 @@ def sections() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("title", GROUPS)
-def test_what_the_program_says(title: str, program: Program, request: pytest.FixtureRequest) -> None:
+def test_what_the_program_says(
+    title: str, program: Program, request: pytest.FixtureRequest, cases: Callable[[int], None]
+) -> None:
     """Each scene prints, letter by letter, what the golden file has for it, and exits with that code."""
     with many(program) as run:
         stage = Stage(program, run)
@@ -46,6 +48,7 @@ def test_what_the_program_says(title: str, program: Program, request: pytest.Fix
     expected = sections().get(title, "")
     assert said.split("\n## ") == expected.split("\n## ")
     assert said == expected
+    cases(len(stage.seen))
 
 
 # --- that none is forgotten ----------------------------------------------------------------------

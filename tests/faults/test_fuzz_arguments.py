@@ -299,7 +299,7 @@ def test_command_lines_by_chance(
     places = (program.folder, program.home)
     for place in places:
         shutil.copytree(place, kept / place.name)
-    number = 20_000 if nightly else 700
+    number = 20_000 if nightly else 600
     codes: Counter[int] = Counter()
     with many(program) as run:
         before = glance(*places)

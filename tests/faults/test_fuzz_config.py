@@ -4,13 +4,14 @@ import json
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from faults_tools import Ended, Many, assert_no_fault, glance, many
-from harness import ROOT, Program
+from harness import ROOT, Program, ended
 
 from executioner.config.samples import SAMPLE_CONFIG, SIMPLE_CONFIG
 
@@ -390,7 +391,7 @@ def test_mutated_configs_are_refused_or_right(
 
     ``--validate`` and ``--dry-run`` agree about it, but for folders and histories that only a run looks at.
     """
-    configs, number = prepared(program), 20_000 if nightly else 1_000
+    configs, number = prepared(program), 20_000 if nightly else 750
     valid = 0
     with many(program) as run:
         bench = Bench(program, run)
@@ -413,7 +414,7 @@ def test_mutated_configs_that_are_valid_can_be_run(
     program: Program, nightly: bool, cases: Callable[[int], None]
 ) -> None:
     """What ``--validate`` takes is run to its end: 0 or 1, or refused with 2 or 3; the history says the same."""
-    configs, number = prepared(program), 2_000 if nightly else 120
+    configs, number = prepared(program), 2_000 if nightly else 60
     db = program.home / "runs.db"
     tried = recorded = at = 0
     codes: set[int] = set()
@@ -445,3 +446,19 @@ def test_mutated_configs_that_are_valid_can_be_run(
             shutil.rmtree(program.folder / "logs", ignore_errors=True)
     assert {0, 1} <= codes
     cases(number)
+
+
+@pytest.mark.xfail(strict=True, reason="plugins are opened as they are: a FIFO blocks for a minute")
+def test_a_plugin_that_is_a_pipe_is_refused_at_once(program: Program) -> None:
+    """What is no regular file is no plugin: 2 with its name, and nobody waits for somebody to write into it."""
+    pipe = program.folder / "pipe"
+    os.mkfifo(pipe)
+    program.config({"a": "true"}, dependency_plugins=["pipe"])
+    with ended(program.start("-c", "flow.json", "--validate")) as process:
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            os.close(os.open(pipe, os.O_WRONLY))  # lets it end
+            pytest.fail("it waits for the pipe")
+        assert process.stderr is not None
+        assert (process.returncode, "not a regular file" in process.stderr.read()) == (2, True)
