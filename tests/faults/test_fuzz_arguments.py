@@ -18,6 +18,7 @@ pytestmark = pytest.mark.promise(7)
 
 SEED = 20260524
 MOST_SECONDS = 20.0
+_MOST_TYPED = 500_000  # characters that the system surely takes
 #: With one of these a command line runs nothing and changes nothing.
 READING = (
     *("--list-runs", "--show-run", "--show-log", "--validate", "--dry-run", "--simple-config", "--sample-config"),
@@ -315,7 +316,9 @@ def test_command_lines_by_chance(
             ran = notes.read_text().split() if notes.exists() else []
             changed = glance(*places) != before
             assert_well_behaved(words, ended, case, changed=changed, ran=ran)
-            if not changed and at % 100 == 0:  # the whole program from its start says the same
+            if (
+                not changed and at % 100 == 0 and sum(map(len, words)) < _MOST_TYPED
+            ):  # the whole program from its start says the same
                 real = program(*words)
                 out, err = (
                     text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in ended[1:3]

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -186,6 +187,7 @@ HOSTILE_TOKENS = (
     "[" + ",".join(["1"] * 20_000) + "]",
     "[" + ",".join(['"a"'] * 5_000) + "]",
 )
+NUMBERS = tuple(token for token in HOSTILE_TOKENS if re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?|NaN|-?Infinity", token))
 KEYS = (
     *EVERY_KEY,
     *EVERY_KEY["jobs"][1],
@@ -220,7 +222,11 @@ def _value(rng: random.Random) -> Any:
 
 
 def _put_value(rng: random.Random, holder: Any, at: int) -> None:
-    replaced(holder, at, _value(rng))
+    inner = holder[at][1] if isinstance(holder, Pairs) else holder[at]
+    if isinstance(inner, (int, float)) and rng.random() < 0.7:  # the edges of ranges, rather than any nonsense
+        replaced(holder, at, Raw(rng.choice(NUMBERS)))
+    else:
+        replaced(holder, at, _value(rng))
 
 
 def _remove(rng: random.Random, holder: Any, at: int) -> None:
