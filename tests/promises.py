@@ -75,6 +75,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--write-promises", action="store_true", help="put the table of cases tried into docs/promises.md"
     )
+    group.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what the program says now into the files of golden texts",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

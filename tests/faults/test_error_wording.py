@@ -1,0 +1,176 @@
+"""Every error, refusal, warning and note of the program in one file, to be read as a whole: errors.golden.txt.
+
+``pytest tests/faults/test_error_wording.py --update-golden`` writes the file anew; read the difference.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from error_scenes import GROUPS, Stage
+from faults_tools import many
+from harness import ROOT, Program
+
+pytestmark = pytest.mark.promise(7)
+
+GOLDEN = Path(__file__).with_name("errors.golden.txt")
+_HEAD = """\
+Everything that the program says when something is wrong, as it says it. Written by
+`pytest tests/faults/test_error_wording.py --update-golden`: change the program, not this file.
+
+"""
+
+
+def sections() -> dict[str, str]:
+    """The scenes of each group as the file has them."""
+    if not GOLDEN.exists():
+        return {}
+    _, *parts = re.split(r"^# (.+)\n\n", GOLDEN.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize("title", GROUPS)
+def test_what_the_program_says(
+    title: str, program: Program, request: pytest.FixtureRequest, cases: Callable[[int], None]
+) -> None:
+    """Each scene prints, letter by letter, what the golden file has for it, and exits with that code."""
+    with many(program) as run:
+        stage = Stage(program, run)
+        GROUPS[title](stage)
+    said = "".join(stage.seen)
+    assert "Traceback" not in said
+    if request.config.getoption("--update-golden"):
+        known = {**sections(), title: said}
+        text = "".join(f"# {name}\n\n{known[name]}" for name in GROUPS if name in known)
+        GOLDEN.write_text(_HEAD + text, encoding="utf-8")
+    expected = sections().get(title, "")
+    assert said.split("\n## ") == expected.split("\n## ")
+    assert said == expected
+    cases(len(stage.seen))
+
+
+# --- that none is forgotten ----------------------------------------------------------------------
+
+#: What is no message: help, samples, screens of their own, SQL, regular expressions.
+_ELSEWHERE = {
+    "__init__.py": "Python's own error of a name that is not there",
+    "config/samples.py": "configs",
+    "graph.py": "errors that only a fault of the program could raise",
+    "history/query.py": "SQL",
+    "resume.py": "reasons in previews (tests/test_resume_changed.py)",
+    "suggest.py": "hints of --show-run and of the summary (tests/unit/test_suggest.py)",
+}
+_QUIET_FUNCTIONS = {"json_schema", "markdown_tables", "_table", "words"}
+_SILENT = {"help", "metavar", "description", "usage", "default_words", "epilog"}
+_SQL = re.compile(
+    r"\b(SELECT|UPDATE|PRAGMA|INSERT|ALTER|DROP|ORDER BY|WHERE|FROM|RENAME TO|INDEXED BY|IF EXISTS|BEGIN IMMEDIATE"
+    r"|AND|CASE|typeof|UNION ALL|EXPLAIN|CAST|IS NULL|VALUES)\b|\w+, \w+_\w+, |\?,|\w+_\w+, \w+,"
+)
+_WORDS = re.compile(r"[A-Za-z]{2,}[ ,:]+[^\sA-Za-z]*[A-Za-z]{2,}")
+#: Text in the source that is no message to anybody: file, and the text.
+NO_MESSAGE = {
+    ("arguments.py", "(--show-\\w+|--resume-from|--mark-success): expected (at least )?one argument"),
+    ("arguments.py", "--show-log RUN_ID [JOB ...]"),
+    ("arguments.py", "--show-log RUN_ID [JOB]"),
+    ("config/syntax.py", "Unterminated string"),
+    ("config/syntax.py", "Invalid control character"),
+    ("config/syntax.py", "Extra data"),
+    ("config/syntax.py", "trailing comma"),
+    ("config/syntax.py", "property name"),
+    ("arguments.py", "config help"),
+    ("arguments.py", '\\1: expected a run id or "last"'),  # a replacement
+    ("arguments.py", "argument --mark-success:"),  # argparse's beginning, in capitals when it is shown
+    ("arguments.py", "argument --show-log:"),
+    ("config/types.py", ", or null"),  # of the documentation
+    ("history/store.py", "coalesce(source_run_id, run_id),"),
+}
+#: Messages that no scene provokes: file, the text, and why.
+_LOCKED = "a database that is locked for 30 s (tests/test_history_busy.py)"
+_RACE = "two processes that meet within microseconds"
+_NO_FAULT = "a fault of the program that nobody knows of"
+_EXHAUSTED = "a system that has no room for another process (tests/test_second_look.py)"
+_IMMORTAL = "a process that cannot be killed: another user's, or one that waits for a device"
+NOT_PROVOKED: dict[tuple[str, str], str] = {
+    ("checks.py", "cannot be loaded: it takes longer than"): "a plugin that takes a minute to load",
+    ("cli.py", "Jobs that were running were ended."): _NO_FAULT,
+    ("cli.py", "Interrupted: nothing was run"): "Ctrl-C within the milliseconds before a run starts",
+    ("cli.py", "Internal error:"): _NO_FAULT,
+    ("cli.py", "Please report this with the output of --debug."): _NO_FAULT,
+    ("commands/finish.py", ", exit code"): "a line of the run's own log",
+    ("commands/finish.py", "it is locked by another process"): _LOCKED,
+    ("commands/leftovers.py", "of an earlier run could not be ended"): _IMMORTAL,
+    (
+        "commands/leftovers.py",
+        "Nothing was run. Their processes may belong to another user, or wait for a device.",
+    ): _IMMORTAL,
+    ("commands/mark.py", "was changed just now"): _RACE,
+    ("commands/obstacles.py", "counted as done"): "the job of --from-job always runs, so that something is left",
+    ("commands/resume.py", "is being changed all the time"): _RACE,
+    ("commands/show_run.py", "no log is recorded"): "a row that somebody has edited",
+    ("config/keys.py", "a list of e-mail addresses"): "what is no list is judged as one address",
+    ("ending.py", "; processes of it could not be ended"): _IMMORTAL,
+    ("history/create.py", "The history was changed to schema version"): _RACE,
+    ("history/create.py", "just now"): _RACE,
+    ("history/files.py", "schema.sql is missing from the installation"): "an installation that is not whole",
+    ("history/files.py", "The history was locked by another process for"): _LOCKED,
+    ("history/lock.py", "The history is being changed by another process"): _LOCKED,
+    ("history/read.py", "The history changes faster than it can be read"): _RACE,
+    ("history/reader.py", "The path of a history cannot be used:"): "of Python alone: no argument has a NUL",
+    ("scheduler.py", "Its exit status is not known"): "a kernel that does not tell how a child ended",
+    ("scheduler.py", "not started:"): _EXHAUSTED,
+    ("scheduler.py", ": going on with"): _EXHAUSTED,
+    ("scheduler.py", "it was locked by another process for"): _LOCKED,
+}
+
+
+def fragments() -> Iterator[tuple[str, int, str]]:
+    """Each literal text of two words or more that the program can say: its file, its line, and the text."""
+    package = ROOT / "executioner"
+    for path in sorted(package.rglob("*.py")):
+        name = str(path.relative_to(package))
+        if name.startswith("render/") and name != "render/error.py":
+            continue  # screens, which have golden texts of their own
+        if name in _ELSEWHERE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        silent = set(_silent(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
+                for line in node.value.split("\n"):
+                    if _WORDS.search(line) and not _SQL.search(line):
+                        yield name, node.lineno, line.strip()
+
+
+def _silent(tree: ast.Module) -> Iterator[int]:
+    """Texts that are never a message: docstrings, help, documentation of keys, annotations in quotes."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
+            yield from _inside(node.body[0].value if isinstance(node.body[0], ast.Expr) else None)
+            if isinstance(node, ast.FunctionDef) and node.name in _QUIET_FUNCTIONS:
+                yield from _inside(node)
+        elif isinstance(node, ast.keyword) and node.arg in _SILENT:
+            yield from _inside(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Key", "cast"):
+            yield from _inside(node.args[2] if node.func.id == "Key" else node.args[0])
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and target.id in ("_EPILOG", "_SHELL_WORDS", "_STEPS", "_NO_MAIL"):
+                yield from _inside(node.value)
+
+
+def _inside(node: ast.AST | None) -> Iterator[int]:
+    return (id(one) for one in ast.walk(node)) if node is not None else iter(())
+
+
+def test_every_message_is_in_the_golden_file() -> None:
+    """Each text in the source that a message is made of is in the golden file, or stands above with a reason."""
+    golden = " ".join(GOLDEN.read_text(encoding="utf-8").split())
+    missing = {}
+    for name, line, text in fragments():
+        if (name, text) not in NO_MESSAGE and " ".join(text.split()) not in golden:
+            missing[name, text] = line
+    forgotten = {key: line for key, line in missing.items() if key not in NOT_PROVOKED}
+    assert forgotten == {}
+    assert [key for key in NOT_PROVOKED if key not in missing] == [], "these are provoked now, or gone"
