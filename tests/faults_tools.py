@@ -153,12 +153,17 @@ class Stranger(Program):
         self.python = sys.executable
         if os.geteuid() != 0:
             return
-        self.prefix = [tool("setpriv", "root, and nobody else can be"), f"--reuid={self.UID}", "--clear-groups"]
+        self.prefix = self.becoming(self.UID)
         os.chown(self.home, self.UID, -1)
         found = [python for python in (sys.executable, "/usr/bin/python3") if self._can_run(python)]
         if not found:
             pytest.skip("another user can run no Python that is new enough, or not read the checkout")
         self.python = found[0]
+
+    @staticmethod
+    def becoming(uid: int) -> list[str]:
+        """What stands before a command that another user shall run."""
+        return [tool("setpriv", "root can be nobody else"), f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
 
     def _can_run(self, python: str) -> bool:
         look = f"import sys; assert sys.version_info >= (3, 11); open({str(SCRIPT)!r}).close()"
