@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -155,6 +156,8 @@ class Stranger(Program):
             return
         self.prefix = self.becoming(self.UID)
         os.chown(self.home, self.UID, -1)
+        # the system's own Python may lack the libraries that the one of the tests has
+        self.env["PYTHONPATH"] = sysconfig.get_path("platlib")
         found = [python for python in (sys.executable, "/usr/bin/python3") if self._can_run(python)]
         if not found:
             pytest.skip("another user can run no Python that is new enough, or not read the checkout")
@@ -163,15 +166,14 @@ class Stranger(Program):
     @staticmethod
     def becoming(uid: int) -> list[str]:
         """What stands before a command that another user shall run."""
-        return [tool("setpriv", "root can be nobody else"), f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        setpriv = tool("setpriv", "root can be nobody else")
+        # root's power over permissions ends with the first program that setpriv executes: so that is another
+        return [setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "env"]
 
     def _can_run(self, python: str) -> bool:
-        look = f"import sys; assert sys.version_info >= (3, 11); open({str(SCRIPT)!r}).close()"
-        command = [*self.prefix, python, "-I", "-S", "-c", look]
-        try:
-            return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except OSError:
-            return False
+        look = f"import sys, tabulate, psutil; assert sys.version_info >= (3, 11); open({str(SCRIPT)!r}).close()"
+        command = [*self.prefix, python, "-c", look]
+        return subprocess.run(command, env=self.environment(), capture_output=True, check=False).returncode == 0
 
     def command(self, *args: str) -> list[str]:
         """The command line of the program as that user."""
