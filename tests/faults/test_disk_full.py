@@ -107,6 +107,9 @@ def goes_on(program: Program, run_id: int, logs: Path | None = None) -> None:
         spool.unlink()
     result = program("-c", "flow.json", "--resume-from", str(run_id))
     assert result.code == 0, result
+    if set(program.statuses(run_id).values()) == {"SUCCESS"}:  # only the run's own end is not on record
+        assert result.err.startswith(f"Nothing to resume: all 4 jobs of run {run_id} succeeded")
+        return
     assert program.run_row(run_id)["status"] == "INTERRUPTED"
     assert program.statuses(run_id + 1) == dict.fromkeys(JOBS, "SUCCESS")
     assert integrity(program.history) == ["ok"]
