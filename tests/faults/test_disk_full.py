@@ -139,9 +139,10 @@ def test_a_disk_that_fills_up_in_mid_run(
     """A job leaves a few kilobytes on the disk of the history: either all of the run is on record, or it
     exits 3, starts nothing more and keeps what it can; with room again the run is resumed.
     """
-    left_kib = (*range(0, 200, 4), 400) if nightly else (0, 16, 400)
+    # the history grows with each of the runs: many of them need a larger disk
+    size, left_kib = ("4m", (*range(0, 200, 8), 2000)) if nightly else ("768k", (0, 16, 400))
     ways = []
-    with small_disk(program.folder / "disk", "size=768k") as disk:
+    with small_disk(program.folder / "disk", f"size={size}") as disk:
         program.history = disk / "history.db"
         logs = disk / "logs" if "logs" in where else program.folder / "logs"
         diamond(program, "sh ./fill", log_dir=str(logs), history_db=str(program.history))
