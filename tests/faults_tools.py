@@ -1,6 +1,7 @@
 """What the fault tests share: the instrumented program, and tools of the system that inject faults."""
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -8,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from harness import DEADLINE_S, ROOT, Program, Result
+from harness import DEADLINE_S, ROOT, SCRIPT, Program, Result
 
 _SCRIPT = ROOT / "tests/faults/instrumented.py"
 _MANY = ROOT / "tests/faults/many.py"
@@ -123,3 +126,146 @@ def assert_no_fault(ended: Ended, codes: Sequence[int], case: str) -> None:
     assert ended.code in codes, f"{case}: exit code {ended.code}\n{ended.err[-3000:]}"
     for word in ("Traceback (most recent call last)", "Internal error"):
         assert word not in ended.err, f"{case}:\n{ended.err[-3000:]}"
+
+
+# --- disks and calls of the system that fail ------------------------------------------------------
+
+
+@contextlib.contextmanager
+def small_disk(path: Path, *options: str) -> Iterator[Path]:
+    """A disk of its own, with options of tmpfs such as ``size=512k``, mounted for as long as it is used."""
+    needs_root("mount a small disk")
+    path.mkdir(parents=True)
+    mount = [tool("mount", "no small disk"), "-t", "tmpfs", "-o", ",".join(("mode=0700", *options)), "tmpfs", path]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        yield path
+    finally:
+        # lazily: a process that a failed test has left may still be there, and the disk must not stay
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+@functools.cache
+def _strace() -> str:
+    """The path of strace, where it may be used."""
+    path = tool("strace", "no call of the system can be made to fail")
+    if subprocess.run([path, "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace is not permitted here")
+    return path
+
+
+def failing(program: Program, calls: str, paths: Sequence[str | Path], *args: str) -> Result:
+    """Run the program while some of its calls of the system on some files fail.
+
+    ``calls`` is as ``write:error=ENOSPC:when=3+``: from the third one on. Jobs are not affected.
+    """
+    named = [word for path in paths for word in ("-P", str(path))]
+    # the names of files that are not there yet cannot be made absolute: strace says so, and goes on
+    command = [_strace(), "-qqq", "-o", os.devnull, *named, "-e", f"inject={calls}", *program.command(*args)]
+    done = subprocess.run(
+        command,
+        cwd=program.folder,
+        env=program.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+# --- a database that another process holds --------------------------------------------------------
+
+_HOLDER = """
+import sqlite3, sys
+path, *statements = sys.argv[1:]
+connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+for statement in statements:
+    connection.execute(statement)
+print("held", flush=True)
+sys.stdin.read()
+connection.close()
+"""
+#: How a database may be held, by the names that tests show.
+HOLDS = {
+    "immediate": ("BEGIN IMMEDIATE",),
+    "exclusive": ("BEGIN EXCLUSIVE",),
+    # readers are kept out as well, the one who holds it need not be within a transaction
+    "locking_mode": ("PRAGMA locking_mode = EXCLUSIVE", "BEGIN IMMEDIATE", "COMMIT"),
+}
+
+
+@contextlib.contextmanager
+def held_by_another(path: Path, how: str = "immediate") -> Iterator[None]:
+    """Let another process hold a database."""
+    command = [sys.executable, "-I", "-S", "-c", _HOLDER, str(path), *HOLDS[how]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == "held\n"
+            yield
+        finally:
+            holder.communicate("")
+
+
+# --- another user ---------------------------------------------------------------------------------
+
+
+class Stranger(Program):
+    """The program as run by an ordinary user who is told from whoever runs the tests.
+
+    Of root's tests it is another user, whose own is the home alone; else it is the user
+    himself: what is made read-only is so for both.
+    """
+
+    UID = 65534
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.prefix: list[str] = []
+        self.python = sys.executable
+        if os.geteuid() != 0:
+            return
+        self.prefix = self.becoming(self.UID)
+        os.chown(self.home, self.UID, -1)
+        # the system's own Python may lack the libraries that the one of the tests has
+        self.env["PYTHONPATH"] = sysconfig.get_path("platlib")
+        found = [python for python in (sys.executable, "/usr/bin/python3") if self._can_run(python)]
+        if not found:
+            pytest.skip("another user can run no Python that is new enough, or not read the checkout")
+        self.python = found[0]
+
+    @staticmethod
+    def becoming(uid: int) -> list[str]:
+        """What stands before a command that another user shall run."""
+        setpriv = tool("setpriv", "root can be nobody else")
+        # root's power over permissions ends with the first program that setpriv executes: so that is another
+        return [setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "env"]
+
+    def _can_run(self, python: str) -> bool:
+        look = f"import sys, tabulate, psutil; assert sys.version_info >= (3, 11); open({str(SCRIPT)!r}).close()"
+        command = [*self.prefix, python, "-c", look]
+        return subprocess.run(command, env=self.environment(), capture_output=True, check=False).returncode == 0
+
+    def command(self, *args: str) -> list[str]:
+        """The command line of the program as that user."""
+        return [*self.prefix, self.python, str(SCRIPT), *args]
+
+
+@contextlib.contextmanager
+def public_folder() -> Iterator[Path]:
+    """A folder that every user may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="executioner-test-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+def whole(folder: Path) -> dict[str, bytes | None]:
+    """Everything in a folder, to see that nothing was changed; None for what is no regular file."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }

@@ -188,7 +188,7 @@ def _ask(path: str, *, ours: bool) -> Facts:
             before = file_state(path)
             try:
                 return _answers(uri(path, "mode=ro&immutable=1"))
-            except sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, UnicodeDecodeError):
                 if file_state(path) == before:
                     raise  # it was not changed meanwhile
         if ours or os.path.exists(path + "-shm"):
@@ -199,8 +199,10 @@ def _ask(path: str, *, ours: bool) -> Facts:
                     raise
         with private_copy(path) as copy:
             return _answers(uri(copy, "mode=rw"))
-    except sqlite3.Error as exc:
-        raise refusal(path, f"{'The history is damaged' if _is_damage(exc) else _UNREADABLE}: {exc}") from exc
+    except (sqlite3.Error, UnicodeDecodeError) as exc:
+        if is_damage(exc):
+            raise problem(path, exc) from exc
+        raise refusal(path, f"{_UNREADABLE}: {exc}") from exc
     except OSError as exc:
         raise refusal(path, f"{_UNREADABLE}: {exc.strerror}") from exc
 
@@ -291,10 +293,15 @@ def mode(path: str) -> int:
     return 0o660 if shared else 0o600
 
 
-def is_busy(exc: sqlite3.Error) -> bool:
+def code_of(exc: Exception) -> int:
+    """SQLite's primary result code; 0 where an error is not SQLite's."""
+    code: int = getattr(exc, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def is_busy(exc: Exception) -> bool:
     """Whether an error says that another process has the database just now."""
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return code_of(exc) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def patiently(execute: Callable[[str], object], statement: str) -> None:
@@ -318,25 +325,34 @@ def patiently(execute: Callable[[str], object], statement: str) -> None:
 
 def cannot_open(exc: sqlite3.Error) -> bool:
     """Whether an error says that a file beside the database could not be opened, made or undone from."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (
+    return code_of(exc) in (
         *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY),
         *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL),  # the disk is full
     )
 
 
-def _is_damage(exc: sqlite3.Error) -> bool:
+def is_damage(exc: Exception) -> bool:
     """Whether an error says that a file's content is wrong."""
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    if isinstance(exc, UnicodeDecodeError):  # SQLite's own message quotes what it could not make sense of
+        return True
+    return code_of(exc) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def problem(path: str, exc: sqlite3.Error | OSError) -> HistoryError:
+#: What SQLite and the system raise where a history cannot be used.
+FAULTS = (sqlite3.Error, OSError, UnicodeDecodeError)
+
+
+def problem(path: str, exc: Exception) -> HistoryError:
     """What SQLite or the system said about a history, as an error that a user can read."""
     if isinstance(exc, OSError):
         return HistoryError(
             f"The history cannot be used: {exc.strerror}", exc.filename or path, assurance=_ANOTHER
         )
-    if _is_damage(exc):
-        return refusal(path, f"The history is damaged: {exc}")
+    if is_damage(exc):
+        why = "what describes its tables is no text" if isinstance(exc, UnicodeDecodeError) else exc
+        return refusal(path, f"The history is damaged: {why}")
+    if code_of(exc) == sqlite3.SQLITE_READONLY:
+        return refusal(path, f"The history cannot be written: {exc}")
     if is_busy(exc):
         return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
     return HistoryError(f"The history cannot be used: {exc}", path, assurance=_ANOTHER)

@@ -76,7 +76,7 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool
             try:
                 with contextlib.closing(_open(files.uri(path, "mode=ro&immutable=1"))) as connection:
                     result = work(connection)
-            except sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, UnicodeDecodeError):
                 if files.file_state(path) == before:
                     raise
                 continue  # it was changed under our eyes
@@ -86,7 +86,7 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool
         if not files.cannot_open(exc):
             raise files.problem(path, exc) from exc
         return _read_copy(path, work)
-    except (sqlite3.Error, OSError) as exc:
+    except files.FAULTS as exc:
         raise files.problem(path, exc) from exc
     raise HistoryError("The history changes faster than it can be read", path)
 
@@ -102,7 +102,7 @@ def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
             contextlib.closing(_open(files.uri(copy, "mode=rw"))) as connection,
         ):
             return work(connection)
-    except (sqlite3.Error, OSError) as exc:
+    except files.FAULTS as exc:
         raise files.problem(path, exc) from exc
 
 

@@ -270,7 +270,7 @@ class History:
             try:
                 with self._one_at_a_time:
                     return work(self._copy)
-            except sqlite3.Error as exc:
+            except (sqlite3.Error, UnicodeDecodeError) as exc:
                 raise files.problem(self.path, exc) from exc
         return reading(self.path, work)
 

@@ -121,12 +121,13 @@ class HistoryWriter:
         self.path = path
         self.run_id = 0
         self._run: NewRun | None = None
+        self._damaged = False
         self.remarks: list[str] = []  # what the user should be warned of
         self.notes: list[str] = []  # what the user should know
         self._changes: list[JobChange] = []
         self._updates: dict[tuple[str, ...], str] = {}
         self._commits = 0
-        with _explained(path):
+        with self._explained():
             make_folder(os.path.dirname(path))
             mode = files.mode(path)
             self._lock = LockFile(path + ".lock", mode)
@@ -150,25 +151,25 @@ class HistoryWriter:
 
     def active_runs(self, config_path: str) -> list[UnfinishedRun]:
         """The live runs of a config, oldest first."""
-        with _explained(self.path):
+        with self._explained():
             found = unfinished_runs(self._connection, self._lock.path, config_path)
         return [run for run in found if run.lives]
 
     def durations_s(self, application_name: str) -> dict[str, list[float]]:
         """How long each job took when it succeeded, in the application's last runs."""
-        with _explained(self.path):
+        with self._explained():
             return durations_s(self._connection, application_name)
 
     def lineage(self, run_id: int) -> Lineage | None:
         """A run that is to be resumed, and what became of it since; within ``begin`` nobody can change that."""
         from executioner.history.lineage import lineage
 
-        with _explained(self.path):
+        with self._explained():
             return lineage(self._connection, self._recorded(), run_id)
 
     def crashes(self, suspects: Suspects, boot_id: str | None) -> list[Crash]:
         """Those of some runs whose runner died since the machine was started."""
-        with _explained(self.path):
+        with self._explained():
             return crashes(self._connection, self._recorded(), suspects, boot_id)
 
     def _recorded(self) -> list[UnfinishedRun]:
@@ -179,7 +180,7 @@ class HistoryWriter:
 
         What ``begin`` began ends with it. Jobs that succeeded, or are marked already, stay as they are.
         """
-        with _explained(self.path):
+        with self._explained():
             self._record_dead_runs()
             for job in jobs:
                 self._execute(_MARK, (who, utc_text(at), reason, run_id, job))
@@ -191,7 +192,7 @@ class HistoryWriter:
         Raises:
             HistoryError: it took too long, or the database cannot be written.
         """
-        with _explained(self.path):
+        with self._explained():
             self._execute("PRAGMA busy_timeout = 100")
             files.patiently(self._execute, "BEGIN IMMEDIATE")
 
@@ -201,7 +202,7 @@ class HistoryWriter:
         ``open_log`` is given the run's id and returns the main log's path. Returns the id.
         If anything raises, ``abandon`` leaves no trace of the run.
         """
-        with _explained(self.path):
+        with self._explained():
             self._record_dead_runs()
             run_id = self._insert_run(run, newest_id(self._connection) + 1)
             while not self._lock.try_hold(run_id):
@@ -300,7 +301,7 @@ class HistoryWriter:
                 raise HistoryError(f"The history cannot be written: {exc}", self.path) from exc
             if files.is_busy(exc):
                 return False
-            raise files.problem(self.path, exc) from exc
+            raise self._problem(exc) from exc
         self._changes.clear()
         self._commits += 1
         if self._commits % _COMMITS_BETWEEN_SIZE_CHECKS == 0:
@@ -314,7 +315,7 @@ class HistoryWriter:
             HistoryError: it cannot be written.
         """
         self._check_place()
-        with _explained(self.path):
+        with self._explained():
             self._execute("PRAGMA synchronous = FULL")
         return self._commit(end)
 
@@ -331,7 +332,7 @@ class HistoryWriter:
         """The run as scripts read it (docs/history.md)."""
         from executioner.history.read import run_details
 
-        with _explained(self.path):
+        with self._explained():
             details = run_details(self._connection, self.run_id)
         return None if details is None else details.as_object()
 
@@ -390,7 +391,7 @@ class HistoryWriter:
         """
         from executioner.history.spool import put_back
 
-        with _explained(self.path):
+        with self._explained():
             self._record_dead_runs()
             live = frozenset(run.run_id for run in self._recorded() if run.lives)
             run_id = put_back(self._connection, spool, live)
@@ -398,13 +399,34 @@ class HistoryWriter:
         return run_id
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file, and let go of the run's lock."""
+        """Fold the write-ahead log into the file, and let go of the run's lock; a damaged file stays as it is."""
         try:
             with self._lock.guard(wait_s=_PATIENCE_AT_END_S):
+                if self._damaged:
+                    self._keep_log_apart()
                 self._connection.close()  # the last connection checkpoints
-        except (sqlite3.Error, OSError, HistoryError):
+        except (*files.FAULTS, HistoryError):
             return  # the write-ahead log stays, and the end of the process lets go of the lock
         self._lock.close()
+
+    def _keep_log_apart(self) -> None:
+        """Let the close of our connection not be the last: one that may only read, and so folds nothing in, is."""
+        reader = sqlite3.connect(files.uri(self.path, "mode=ro"), uri=True, isolation_level=None)
+        self._last = reader  # closed after the other
+        with contextlib.suppress(*files.FAULTS):
+            reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite and the system raise into an error that a user can read."""
+        try:
+            yield
+        except files.FAULTS as exc:
+            raise self._problem(exc) from exc
+
+    def _problem(self, exc: Exception) -> HistoryError:
+        self._damaged = self._damaged or files.is_damage(exc)
+        return files.problem(self.path, exc)
 
     def _keep_log_short(self) -> None:
         self._check_place()
@@ -419,12 +441,3 @@ class HistoryWriter:
 def _set_statement(table: str, columns: Iterable[str], where: str) -> str:
     """An UPDATE of some columns, whose names are ours."""
     return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns)} WHERE {where}"
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn what SQLite and the system raise into an error that a user can read."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as exc:
-        raise files.problem(path, exc) from exc

@@ -11,6 +11,8 @@ process, ``fsync``, renaming, locking. The program itself has no hook and pays f
 it passes ``commit before`` for the third time.
 ``EXECUTIONER_TEST_MOUNTS``: a file that is read instead of the kernel's list of mounts.
 ``EXECUTIONER_TEST_CLOCK``: a file; its content is added, in seconds, to what ``time.time`` says.
+``EXECUTIONER_TEST_BUSY_S``: for how many seconds a database that another process holds is waited for,
+instead of 30.
 """
 
 import fcntl
@@ -126,11 +128,25 @@ def instrument() -> None:
         time.time = time_elsewhere
 
 
+def shorten_waits() -> None:
+    """Wait less long for a database that is held. Before modules take the number over by its name."""
+    seconds = os.environ.pop("EXECUTIONER_TEST_BUSY_S", "")
+    if seconds:
+        from executioner.history import files
+
+        files.BUSY_TIMEOUT_S = float(seconds)
+        from executioner import scheduler
+
+        scheduler._BUSY_HISTORY_S = float(seconds)
+
+
 if __name__ == "__main__":
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path[0] = root
     instrument()
     from executioner import mounts
+
+    shorten_waits()
     from executioner.cli import main_script
 
     if "EXECUTIONER_TEST_MOUNTS" in os.environ:

@@ -1,0 +1,491 @@
+"""No room, or a broken disk, for the history and for logs: nothing is called a success that is not on record."""
+
+import json
+import random
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults_tools import failing, small_disk
+from harness import Program, Result, ended, gate
+from history_tools import integrity
+
+LOG = "logs/executioner.flow.job-{}.run-{}.log"
+#: A diamond of jobs, each with those that it depends on.
+JOBS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
+
+
+def diamond(program: Program, first: str = "true", **keys: Any) -> None:
+    """Write a workflow of four jobs that leave marks beside the config; ``first`` is what ``a`` does besides."""
+    program.config(
+        [
+            {
+                "id": name,
+                "command": f"echo x > mark.$EXECUTIONER_RUN_ID.{name}; {first if name == 'a' else 'true'}",
+                "dependencies": list(before),
+            }
+            for name, before in JOBS.items()
+        ],
+        **keys,
+    )
+
+
+def started(program: Program, run_id: int) -> set[str]:
+    """The jobs of a run that were really started."""
+    return {path.name.split(".")[2] for path in program.folder.glob(f"mark.{run_id}.*")}
+
+
+def newest(program: Program) -> int:
+    """The greatest id of a run that is on record; 0 where there is none."""
+    if not program.history.exists():
+        return 0
+    return int(program.rows("SELECT coalesce(max(run_id), 0) AS n FROM run_metadata")[0]["n"])
+
+
+def spool_of(folder: Path, run_id: int) -> Path:
+    """Where a run's results are kept that the history could not take."""
+    return folder / f"executioner.flow.run-{run_id}.spool.json"
+
+
+def judge(program: Program, result: Result, what: str, run_id: int = 1, logs: Path | None = None) -> str:
+    """See that a run of the diamond kept the promise whatever failed; returns how it went.
+
+    "refused": nothing was run. "broken": the history failed on the way. "well": all is recorded.
+    """
+    logs = logs or program.folder / "logs"
+    said = result.out + result.err
+    what = f"{what}: {result}"
+    assert "Traceback" not in said and "Internal error" not in said, what
+    assert integrity(program.history) == ["ok"] if program.history.exists() else True, what
+    marks = started(program, run_id)
+    rows = program.rows("SELECT * FROM run_metadata WHERE run_id = ?", run_id) if program.history.exists() else []
+    if not rows:
+        assert (result.code, marks) == (3, set()), what
+        assert result.err.startswith("Error: ") and str(program.history) in result.err, what
+        return "refused"
+    jobs = program.jobs(run_id)
+    # RUNNING is on record before a job starts, and the success of what it depends on as well
+    assert marks <= {name for name, row in jobs.items() if row["status"] != "PENDING"}, what
+    done = {name for name, row in jobs.items() if row["status"] == "SUCCESS"}
+    assert all(done.issuperset(JOBS[name]) for name in marks), what
+    assert done <= marks, what
+    spool = spool_of(logs, run_id)
+    if result.code == 0:
+        assert (rows[0]["status"], rows[0]["exit_code"], done, marks) == ("SUCCESS", 0, set(JOBS), set(JOBS)), what
+        assert not spool.exists(), what
+        return "well"
+    assert result.code == 3, what
+    assert (rows[0]["status"], rows[0]["exit_code"]) == ("RUNNING", None), what
+    assert "SUCCESS" not in said, what
+    assert f"Error: Run {run_id} could not be recorded: " in result.err, what
+    if spool.exists():
+        assert f"Its results are kept in {spool}" in result.err, what
+        content = json.loads(spool.read_text())
+        assert (content["run_id"], content["history"]) == (run_id, str(program.history)), what
+        assert (content["run"]["status"], content["run"]["exit_code"]) == ("INTERRUPTED", 3), what
+        kept: dict[str, dict[str, Any]] = {name: dict(row) for name, row in jobs.items()}
+        for entry in content["jobs"]:
+            kept[entry["id"]].update(entry)
+        # history and spool together know how each job ended
+        ends = {name: row["status"] for name, row in kept.items()}
+        assert ends == {name: "SUCCESS" if name in marks else "SKIPPED" for name in JOBS}, what
+    else:
+        assert f"Its results could not be kept in {spool} either: " in result.err, what
+    return "broken"
+
+
+def goes_on(program: Program, run_id: int, logs: Path | None = None) -> None:
+    """See that a resume refuses while the spool lies there, and that without it everything comes to an end."""
+    spool = spool_of(logs or program.folder / "logs", run_id)
+    before = started(program, run_id + 1)
+    if spool.exists():
+        refused = program("-c", "flow.json", "--resume-from", str(run_id))
+        assert (refused.code, refused.out) == (3, "") and str(spool) in refused.err
+        assert started(program, run_id + 1) == before
+        spool.unlink()
+    result = program("-c", "flow.json", "--resume-from", str(run_id))
+    assert result.code == 0, result
+    if set(program.statuses(run_id).values()) == {"SUCCESS"}:  # only the run's own end is not on record
+        assert result.err.startswith(f"Nothing to resume: all 4 jobs of run {run_id} succeeded")
+        return
+    assert program.run_row(run_id)["status"] == "INTERRUPTED"
+    assert program.statuses(run_id + 1) == dict.fromkeys(JOBS, "SUCCESS")
+    assert integrity(program.history) == ["ok"]
+
+
+def fill(disk: Path) -> None:
+    """Let nothing more fit on a disk."""
+    with (disk / "filler").open("ab", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+        while True:
+            filler.write(bytes(4096))
+
+
+def free(disk: Path) -> None:
+    """Make room again."""
+    for path in disk.glob("filler*"):
+        path.unlink()
+
+
+# --- a real disk that is full ---------------------------------------------------------------------
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("where", ["history", "history and logs"])
+def test_a_disk_that_fills_up_in_mid_run(
+    program: Program, nightly: bool, cases: Callable[[int], None], where: str
+) -> None:
+    """A job leaves a few kilobytes on the disk of the history: either all of the run is on record, or it
+    exits 3, starts nothing more and keeps what it can; with room again the run is resumed.
+    """
+    # the history grows with each of the runs: many of them need a larger disk
+    size, left_kib = ("4m", (*range(0, 200, 8), 2000)) if nightly else ("768k", (0, 16, 400))
+    ways = []
+    with small_disk(program.folder / "disk", f"size={size}") as disk:
+        program.history = disk / "history.db"
+        logs = disk / "logs" if "logs" in where else program.folder / "logs"
+        diamond(program, "sh ./fill", log_dir=str(logs), history_db=str(program.history))
+        for kib in left_kib:
+            run_id = newest(program) + 1
+            fill = f"cat /dev/zero > disk/filler 2> /dev/null; truncate -s -{kib}K disk/filler"
+            (program.folder / "fill").write_text(fill)
+            result = program("-c", "flow.json")
+            free(disk)
+            ways.append(judge(program, result, f"{where}, {kib} KiB left", run_id, logs))
+            if ways[-1] == "broken":
+                assert "No space" in result.err or "full" in result.err or "I/O error" in result.err, result
+                assert spool_of(logs, run_id).exists() or "logs" in where
+            (program.folder / "fill").write_text("true")
+            if ways[-1] == "broken":
+                goes_on(program, run_id, logs)
+            for path in logs.glob("*.log"):
+                path.unlink()
+    assert ways[0] == "broken" and ways[-1] == "well", ways
+    cases(len(ways))
+
+
+@pytest.mark.promise(9)
+def test_where_nothing_can_be_kept_either(program: Program) -> None:
+    """History and log folder are on one full disk: exit 3, it is said that the results could not be kept, no
+    half of a spool is left, and with room again the run is resumed.
+    """
+    with small_disk(program.folder / "disk", "size=512k") as disk:
+        program.history = disk / "history.db"
+        (program.folder / "fill").write_text("cat /dev/zero > disk/filler 2> /dev/null")
+        diamond(program, "sh ./fill", log_dir="disk/logs", history_db="disk/history.db")
+        result = program("-c", "flow.json")
+        assert judge(program, result, "full", logs=disk / "logs") == "broken"
+        assert "could not be kept" in result.err and "No space left on device" in result.err
+        assert not list((disk / "logs").glob("*.json"))
+        assert started(program, 1) == {"a"}
+        free(disk)
+        (program.folder / "fill").write_text("true")
+        goes_on(program, 1, disk / "logs")
+
+
+@pytest.mark.promise(9)
+def test_a_disk_without_room_for_a_history(program: Program, cases: Callable[[int], None]) -> None:
+    """A history cannot be made, or a run not be added, on a full disk: exit 3, nothing is run, nothing is left."""
+    with small_disk(program.folder / "disk", "size=512k") as disk:
+        program.history = disk / "history.db"
+        diamond(program, history_db="disk/history.db")
+        (disk / "filler").write_bytes(bytes(512 * 1024))
+        result = program("-c", "flow.json")
+        assert not program.history.exists() and not (program.folder / "logs").exists()
+        free(disk)
+        assert judge(program, result, "no room to make one") == "refused"
+        assert program("-c", "flow.json").code == 0
+        fill(disk)
+        result = program("-c", "flow.json")
+        free(disk)
+        assert judge(program, result, "no room for a second run", 2) == "refused"
+        assert len(program.rows("SELECT * FROM run_metadata")) == 1
+        assert program("-c", "flow.json").code == 0
+    cases(2)
+
+
+@pytest.mark.promise(6, 9)
+def test_a_job_whose_output_does_not_fit_any_more(program: Program) -> None:
+    """On a full log folder the job itself gets ENOSPC from its writes; the next, whose log cannot be begun, is
+    ERROR and says why; the run goes on and is on record, though its own log cannot be written either.
+    """
+    with small_disk(program.folder / "logs", "size=256k"):
+        program.config(
+            {"a": "echo begun; cat /dev/zero", "b": "touch b_ran", "c": "touch c_ran"}, continue_on_error=True
+        )
+        result = program("-c", "flow.json")
+        assert result.code == 1
+        rows = program.jobs()
+        assert (rows["a"]["status"], rows["a"]["exit_code"]) == ("FAILED", 1)
+        assert program.output("a").startswith(b"begun\n\0\0")
+        assert len(program.output("a")) > 200_000
+        for name in "bc":
+            reason = "Could not be started: its log cannot be written: No space left on device"
+            assert (rows[name]["status"], rows[name]["reason"], rows[name]["start_time"]) == (
+                "ERROR",
+                reason,
+                None,
+            )
+            assert f"  - {name}: " in result.out and reason in result.out
+        assert not list(program.folder.glob("*_ran"))
+        assert (program.run_row()["status"], program.run_row()["exit_code"]) == ("FAILED", 1)
+        Path(rows["a"]["log_path"]).unlink()
+        assert program("-c", program.config({"a": "echo room"}, name="next.json")).code == 0
+
+
+@pytest.mark.promise(9)
+def test_a_log_folder_without_room_for_a_name(program: Program) -> None:
+    """Where not even an empty file can be made for the run's own log nothing is run: exit code, reason, no row."""
+    program.config({"a": "touch ran"})
+    with small_disk(program.folder / "logs", "size=64k", "nr_inodes=2") as logs:
+        (logs / "filler").touch()
+        result = program("-c", "flow.json")
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith("Error: The logs cannot be written: No space left on device: ")
+        assert "Nothing was run." in result.err
+        assert not (program.folder / "ran").exists()
+        assert program.rows("SELECT * FROM run_metadata") == []
+        free(logs)
+        # one name is free: the run's own log gets it, and the job's log does not fit
+        result = program("-c", "flow.json")
+        assert result.code == 1
+        assert program.jobs(1)["a"]["status"] == "ERROR"
+        assert "its log cannot be written: No space left on device" in program.jobs(1)["a"]["reason"]
+
+
+@pytest.mark.promise(9)
+@pytest.mark.xfail(strict=True, reason="where no -shm fits on the disk a sound history is called damaged")
+def test_looking_back_on_a_full_disk(program: Program) -> None:
+    """A runner was killed, the machine restarted, the disk is full: lists and screens work all the same."""
+    with small_disk(program.folder / "disk", "size=512k") as disk:
+        program.history = disk / "history.db"
+        program.config({"a": "echo x > up; read x < gate"}, history_db="disk/history.db")
+        with gate(program.folder / "gate"), ended(program.start("-c", "flow.json")) as runner:
+            program.wait_for("up")
+            runner.kill()
+            runner.communicate()
+        Path(f"{program.history}-shm").unlink()  # as a restart does, where it lies in memory
+        fill(disk)
+        for command in (("--list-runs",), ("--show-run", "1"), ("--show-log", "1", "a")):
+            result = program(*command, "--db", "disk/history.db")
+            assert (result.code, result.err) == (0, ""), (command, result)
+            assert "damaged" not in result.err
+
+
+# --- a limit on the size of files: without root, and with every byte in turn -----------------------
+
+
+@pytest.mark.promise(9)
+def test_a_history_that_can_grow_by_so_much_and_no_more(
+    program: Program, nightly: bool, cases: Callable[[int], None]
+) -> None:
+    """The write-ahead log of a running run can grow by 0, 1, 2, ... pages and a few bytes: at each point the run
+    either is on record to its end, or exits 3 and its spool and the history together know everything.
+    """
+    seed = 9
+    chance = random.Random(seed)
+    ways = []
+    pages = [page for page in range(30) for _ in range(4)] if nightly else [0, 2, 5, 60]
+    diamond(program, "echo x > up$EXECUTIONER_RUN_ID; read x < gate")
+    with gate(program.folder / "gate") as let_through:
+        for run_id, page in enumerate(pages, 1):
+            more = page * 4120 + chance.randrange(4120)
+            what = f"run {run_id}, {more} bytes more (seed {seed})"
+            with ended(program.start("-c", "flow.json")) as runner:
+                program.wait_for(f"up{run_id}")
+                size = Path(f"{program.history}-wal").stat().st_size + more
+                resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (size, size))
+                let_through()
+                out, err = runner.communicate(timeout=60)
+            ways.append(judge(program, Result(runner.returncode, out, err), what, run_id))
+    assert "broken" in ways and "well" in ways, ways
+    # what was broken is found dead, and recorded as what it is, by the next run
+    for run_id, way in enumerate(ways[:-1], 1):
+        assert program.run_row(run_id)["status"] == ("SUCCESS" if way == "well" else "INTERRUPTED")
+    cases(len(ways))
+
+
+@pytest.mark.promise(9)
+@pytest.mark.xfail(strict=True, reason="the spool file of another history is overwritten")
+def test_the_results_of_one_history_do_not_replace_those_of_another(program: Program) -> None:
+    """Two histories whose runs have one number and one log folder, and both cannot be written: both are kept."""
+    program.config({"a": "echo x > up; read x < gate"})
+    with gate(program.folder / "gate") as let_through:
+        for name in ("one.db", "two.db"):
+            with ended(program.start("-c", "flow.json", "--db", name)) as runner:
+                program.wait_for("up")
+                size = (program.folder / f"{name}-wal").stat().st_size
+                resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (size, size))
+                let_through()
+                runner.communicate(timeout=60)
+            assert runner.returncode == 3
+            (program.folder / "up").unlink()
+    kept = [json.loads(path.read_text())["history"] for path in (program.folder / "logs").glob("*.json")]
+    assert sorted(kept) == [str(program.folder / "one.db"), str(program.folder / "two.db")]
+
+
+# --- calls that fail, one after another -----------------------------------------------------------
+
+
+def database(program: Program) -> list[str]:
+    """The files of a program's history that hold data."""
+    return [str(program.history), f"{program.history}-wal"]
+
+
+def each_point(program: Program, call: str, error: str, points: list[int]) -> list[str]:
+    """Run the diamond with a call on the history's files failing from the Nth on; how each went."""
+    diamond(program)
+    ways = []
+    for n in points:
+        run_id = newest(program) + 1
+        for path in program.folder.glob("mark.*"):
+            path.unlink()
+        result = failing(program, f"{call}:error={error}:when={n}+", database(program), "-c", "flow.json")
+        ways.append(judge(program, result, f"{call} {n}+ fails with {error}", run_id))
+        if ways[-1] == "broken" and "broken" not in ways[:-1]:
+            goes_on(program, run_id)
+    return ways
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_a_write_to_the_history_that_fails(
+    program: Program, nightly: bool, cases: Callable[[int], None], error: str
+) -> None:
+    """From the Nth write on every write to the database and its log fails, at N from the first to beyond the
+    last: nothing run, or exit 3 with the results kept, or everything on record.
+    """
+    diamond(program)
+    assert program("-c", "flow.json").code == 0
+    seed = 7
+    # one while the log is folded in at a run's end, one while a run is created, and two on its way
+    points = [75, *(range(1, 90) if nightly else (2, *random.Random(seed).sample(range(30, 66), 2)))]
+    ways = each_point(program, "pwrite64", error, points)
+    assert set(ways) == {"refused", "broken", "well"}, (seed, points, ways)
+    cases(len(points))
+
+
+@pytest.mark.promise(9)
+def test_a_sync_at_the_beginning_that_fails(program: Program) -> None:
+    """Where the creation of a run cannot be made durable nothing is run, and no row of it comes back later."""
+    diamond(program)
+    assert program("-c", "flow.json").code == 0
+    ways = each_point(program, "fsync,fdatasync", "EIO", [1, 2])
+    assert ways == ["refused", "refused"]
+    assert program("-c", "flow.json").code == 0
+    assert [row["run_id"] for row in program.rows("SELECT run_id FROM run_metadata")] == [1, 2]
+
+
+@pytest.mark.promise(9)
+@pytest.mark.xfail(
+    strict=True,
+    reason="the commit that could not be synced stands in the write-ahead log, and comes back as SUCCESS",
+)
+def test_a_sync_at_the_end_that_fails(program: Program) -> None:
+    """Where only the end of a run cannot be made durable: exit 3 and the history does not say SUCCESS either."""
+    diamond(program)
+    assert program("-c", "flow.json").code == 0
+    assert each_point(program, "fsync,fdatasync", "EIO", [3]) == ["broken"]
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize(("calls", "first"), [("write", 1), ("write", 3), ("fchmod", 1)])
+def test_the_runs_own_log_never_harms_the_run(program: Program, error: str, calls: str, first: int) -> None:
+    """The main log cannot be written, from its first line on or later: the run succeeds and is on record."""
+    diamond(program)
+    log = program.folder / "logs/executioner.flow.run-1.log"
+    result = failing(program, f"{calls}:error={error}:when={first}+", [log], "-c", "flow.json")
+    if calls == "fchmod":  # whoever may read it cannot be settled: then the run is refused
+        assert (result.code, result.out) == (2, "") and "Nothing was run." in result.err
+        assert started(program, 1) == set()
+        return
+    assert judge(program, result, f"{calls} {first}+ {error}") == "well"
+    assert result.err == ""
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT"])
+@pytest.mark.xfail(strict=True, reason="an error of close(2) on the main log is an internal error after the end")
+def test_closing_the_runs_own_log_never_harms_the_run(program: Program, error: str) -> None:
+    """Network file systems tell of a full disk when a file is closed: for the main log nobody minds."""
+    diamond(program)
+    log = program.folder / "logs/executioner.flow.run-1.log"
+    result = failing(program, f"close:error={error}:when=1+", [log], "-c", "flow.json")
+    assert judge(program, result, f"close {error}") == "well"
+
+
+@pytest.mark.promise(6, 9)
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("openat:error={}:when=1+", "ERROR"),
+        ("fchmod:error={}:when=1+", "ERROR"),
+        ("write:error={}:when=1+", "ERROR"),
+        ("write:error={}:when=2+", "SUCCESS"),
+        ("fstat,newfstatat,statx:error={}:when=1+", "SUCCESS"),
+        ("pread64:error={}:when=1+", "SUCCESS"),
+        ("close:error={}:when=1+", "SUCCESS"),
+    ],
+    ids=["open", "permissions", "header", "footer", "status", "look", "close"],
+)
+def test_a_jobs_log_that_fails(program: Program, call: str, status: str, error: str) -> None:
+    """A log that cannot be opened or begun makes its job ERROR with the reason, its dependents are skipped and
+    the others run; what fails at its end, when the job is over, changes nothing of how the job ended.
+    """
+    diamond(program)
+    log = program.folder / LOG.format("b", 1)
+    result = failing(program, call.format(error), [log], "-c", "flow.json", "--continue-on-error")
+    assert "Traceback" not in result.err and "Internal error" not in result.err, result
+    row = program.jobs()["b"]
+    assert row["status"] == status, (result, row)
+    statuses = {**dict.fromkeys("ac", "SUCCESS"), "b": status, "d": "SKIPPED" if status == "ERROR" else status}
+    assert program.statuses() == statuses
+    assert started(program, 1) == {name for name, end in statuses.items() if end == "SUCCESS"}
+    words = {"ENOSPC": "No space left on device", "EIO": "Input/output error"}[error]
+    if status == "ERROR":
+        assert row["reason"] == f"Could not be started: its log cannot be written: {words}"
+        assert row["reason"] in result.out
+    assert (result.code, program.run_row()["status"]) == ((1, "FAILED") if status == "ERROR" else (0, "SUCCESS"))
+
+
+# --- stdout ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("flags", [(), ("--format", "json"), ("--verbose",)])
+@pytest.mark.parametrize(("command", "code"), [("true", 3), ("false", 1)])
+def test_a_screen_that_cannot_be_printed(
+    program: Program, command: str, code: int, flags: tuple[str, ...]
+) -> None:
+    """Stdout on a full disk: everything is run and recorded; exit 3, unless a job failed: that is worse."""
+    diamond(program, command)
+    with Path("/dev/full").open("wb") as full:
+        process = program.start("-c", "flow.json", *flags, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err.endswith("Error: The output cannot be written: No space left on device (stdout)\n")
+    assert "Traceback" not in err
+    ends = dict.fromkeys(JOBS, "SUCCESS") if code == 3 else {"a": "FAILED", **dict.fromkeys("bcd", "SKIPPED")}
+    assert program.statuses() == ends
+    # the history tells how the run went: that nobody could read of it is no matter of the run
+    assert program.run_row()["exit_code"] == (0 if code == 3 else 1)
+    assert program.run_row()["status"] == ("SUCCESS" if code == 3 else "FAILED")
+
+
+@pytest.mark.promise(9)
+def test_a_screen_that_is_interrupted_and_cannot_be_printed(program: Program) -> None:
+    """Stdout on a full disk and TERM: the signal's exit code stands, the jobs are on record as INTERRUPTED."""
+    program.config({"a": "echo x > up; exec sleep 1000"})
+    with (
+        Path("/dev/full").open("wb") as full,
+        ended(program.start("-c", "flow.json", stdout=full)) as runner,
+    ):
+        program.wait_for("up")
+        runner.terminate()
+        runner.communicate(timeout=60)
+    assert runner.returncode == 143
+    assert program.statuses() == {"a": "INTERRUPTED"}
+    assert program.run_row()["exit_code"] == 143
