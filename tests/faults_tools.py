@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from harness import DEADLINE_S, ROOT, SCRIPT, Program, Result
+from harness import DEADLINE_S, ROOT, SCRIPT, Program, Result, is_running
 
 _SCRIPT = ROOT / "tests/faults/instrumented.py"
 _MANY = ROOT / "tests/faults/many.py"
@@ -269,3 +269,34 @@ def whole(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def living_in(folder: Path) -> dict[int, str]:
+    """Living processes that work in a folder or name it on their command line, each with that line.
+
+    That is another way of looking than the program's own: no session, no parent, no
+    environment counts. Whoever works here was started by the test of this folder.
+    """
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            place = os.readlink(entry / "cwd")
+            here = place == str(folder) or place.startswith(f"{folder}/") or f"{folder}/" in line
+            if here and is_running(int(entry.name)):
+                found[int(entry.name)] = line
+    return found
+
+
+@contextlib.contextmanager
+def nobody_left(*folders: Path) -> Iterator[None]:
+    """Kill what a failing test leaves behind in its folders."""
+    try:
+        yield
+    finally:
+        for folder in folders:
+            for pid in living_in(folder):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
