@@ -40,8 +40,22 @@ exit codes:
 
 # argparse looks up translations of its own words, which costs a millisecond at each start; ours are English
 argparse.__dict__["_"] = str
+_NOT_A_VALUE = "(--[a-z-]+=|-[cj]=?)--"
 _SHORTEST = 5  # of the beginning of an option that is taken for one
 _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
+
+
+#: What argparse says, and how we say it.
+_IN_OUR_WORDS = (
+    (r"^argument (?:-\w/)?(-[\w-]+): ", r"\1: "),
+    (
+        r"(--show-\w+|--resume-from|--mark-success): expected (at least )?one argument",
+        r'\1: expected a run id or "last"',
+    ),
+    (r": expected (at least )?one argument$", ": expected a value, got nothing"),
+    (r": ignored explicit argument '(.*)'$", r': takes no value, got "\1"'),
+    (r"invalid choice: '(.*)' \(choose from (.*)\)$", r'expected one of \2, got "\1"'),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,13 +63,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing and exiting."""
-        what = message[:1].upper() + message[1:]
-        what = re.sub(
-            r"(--show-\w+|--resume-from|--mark-success): expected (at least )?one argument",
-            r'\1: expected a run id or "last"',
-            what,
-        )
-        raise UsageError(what, "command line", steps=[SEE_OPTIONS])
+        what = message
+        for pattern, ours in _IN_OUR_WORDS:
+            what = re.sub(pattern, ours, what)
+        raise UsageError(what[:1].upper() + what[1:], "command line", steps=[SEE_OPTIONS])
 
     def format_help(self) -> str:
         """The help; argparse cannot say that one word may be left out, but no more may follow."""
@@ -205,7 +216,7 @@ def _number(least: int, most: int = 10**9) -> Callable[[str], int]:
     def read(text: str) -> int:
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
         if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f'expected a number from {least} to {most}, got "{text}"')
+            raise argparse.ArgumentTypeError(f'expected a number from {least:,} to {most:,}, got "{text}"')
         return number
 
     return read
@@ -274,6 +285,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Arguments:
     Raises:
         UsageError: what they ask for cannot be done.
     """
+    for word in argv:
+        if re.fullmatch(_NOT_A_VALUE, word):  # argparse would take it for no value at all
+            parser.error(f'{word[:-2].rstrip("=")}: expected a value, got "--"')
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
         given = arguments.config is not None or arguments.resume_from is not None
@@ -379,7 +393,7 @@ def _flag(name: str) -> str:
 def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The statuses of comma lists, upper case."""
     words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
-    expected = [f"expected {', '.join(known)}"]
+    expected = [f"there are {', '.join(one.lower() for one in known)}"]
     if texts and not words:
         raise UsageError(
             "--status: expected a status, got nothing", "command line", details=expected, steps=[SEE_OPTIONS]
@@ -449,16 +463,20 @@ def options(arguments: Arguments) -> Options:
     )
 
 
+def _env_error(what: str) -> UsageError:
+    return UsageError(f"--env: {what}", "command line", steps=[SEE_OPTIONS])
+
+
 def _variable(text: str) -> tuple[str, str]:
     """Split NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not equals or not is_variable(name):
         # never the value: it may be a secret
-        raise UsageError(
-            f'--env: expected NAME=VALUE, got "{name}{equals}{"..." if value else ""}"', "command line"
-        )
+        raise _env_error(f'expected NAME=VALUE, got "{name}{equals}{"..." if value else ""}"')
     if name.startswith("EXECUTIONER_"):
-        raise UsageError(f"--env: {name} is set by executioner itself", "command line")
+        raise _env_error(f"{name} is set by executioner itself")
     if len(os.fsencode(text)) > 131_071:
-        raise UsageError(f"--env: the value of {name} is longer than a program can be given", "command line")
+        raise _env_error(
+            f"the value of {name} is longer than a program can be given (131,071 bytes with its name)"
+        )
     return name, value

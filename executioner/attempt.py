@@ -21,6 +21,7 @@ from executioner.record import Record
 from executioner.verdict import signal_name
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
+_GONE = "its folder is gone"
 
 
 class Conditions(Record):
@@ -37,13 +38,14 @@ class Conditions(Record):
 class Progress:
     """What a job's earlier attempts leave to the later ones."""
 
-    __slots__ = ("attempts", "cpu_percent", "ended_mono", "log_path", "memory_mb", "started_mono")
+    __slots__ = ("attempts", "cpu_percent", "ended_mono", "log_id", "log_path", "memory_mb", "started_mono")
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
         self.started_mono: float | None = None  # the first start
         self.ended_mono = 0.0  # the last end
         self.log_path: str | None = None
+        self.log_id: tuple[int, int] | None = None  # of a job that may be tried again
         self.memory_mb: float | None = None  # of the last attempt, as cpu_percent
         self.cpu_percent: float | None = None
 
@@ -147,10 +149,17 @@ class Starter:
         conditions = self._conditions
         number, of = len(progress.attempts) + 1, job.retry.max_retries + 1
         stem = f"{conditions.log_stem}.job-{job.id}.run-{conditions.run_id}"
-        if progress.log_path is None:
-            fd, path = joblog.create(conditions.log_dir, stem)
-        else:
-            fd, path = joblog.reopen(conditions.log_dir, stem, progress.log_path)
+        try:
+            if progress.log_path is None:
+                fd, path = joblog.create(conditions.log_dir, stem, only_in=job.working_dir)
+            else:
+                fd, path = joblog.reopen(conditions.log_dir, stem, progress.log_path, progress.log_id)
+        except FileNotFoundError as exc:
+            if not os.path.isdir(job.working_dir):
+                raise FileNotFoundError(exc.errno, _GONE, job.working_dir) from exc
+            raise
+        if of > 1 and path != progress.log_path:
+            progress.log_id = joblog.file_id(fd)
         attempt = f", attempt {number} of {of}" if of > 1 else ""
         try:
             frame = joblog.begin(fd, path, f"{job.id}, run {conditions.run_id}{attempt}")
@@ -190,6 +199,10 @@ class Starter:
         job = running.job
         try:
             os.chdir(job.working_dir)
+        except OSError as exc:
+            why = _GONE if isinstance(exc, FileNotFoundError) else f"its folder cannot be used: {exc.strerror}"
+            raise CannotStartError(f"{why}: {job.working_dir}", exc.errno) from exc
+        try:
             if phase is Phase.COMMAND:
                 running.pid = self._spawn(running)
             else:
@@ -234,7 +247,16 @@ class Starter:
 
     def family(self, running: Running) -> Family:
         """All processes of an attempt."""
-        return Family(running.pid, self._mark(running), running.alone_since)
+        log = joblog.file_id(running.frame.fd)
+        return Family(running.pid, self._mark(running), running.alone_since, log)
+
+
+def log_fault(exc: OSError, job: Job) -> str:
+    """Why a job's log cannot be opened, in words."""
+    if exc.filename == job.working_dir:
+        return f"{exc.strerror}: {job.working_dir}"
+    place = f": {exc.filename}" if exc.filename else ""
+    return f"its log cannot be written: {exc.strerror}{place}"
 
 
 def exit_reason(exit_code: int, environment: Mapping[bytes, bytes]) -> str:

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
-from executioner.family import kill_group
+from executioner.family import end_with, kill_group
+from executioner.folders import open_regular
 from executioner.model import Check, Plugin
 from executioner.process import fork_checks
+from executioner.render.text import safe
 from executioner.verdict import signal_name
 
 _LOADING_S = 60.0
+_MOST_PLUGIN_BYTES = 16 << 20
 _VERDICT_BYTES = 4000  # less than a pipe holds: the writer never waits for a reader
 _ORA = rb"\bORA-\d{4,5}\b"
 _ORA_OR_SP2 = rb"\b(?:ORA-\d{4,5}|SP2-\d{4})\b"
@@ -69,8 +72,11 @@ def _load(plugin: Plugin) -> dict[str, Callable[..., object]]:
     module = ModuleType(f"executioner_plugin_{plugin.name}")
     module.__file__ = plugin.path
     sys.modules[module.__name__] = module  # as pickling and dataclasses expect
-    with open(plugin.path, "rb") as file:
-        code = compile(file.read(), plugin.path, "exec")
+    with open(open_regular(plugin.path), "rb") as file:
+        text = file.read(_MOST_PLUGIN_BYTES + 1)
+    if len(text) > _MOST_PLUGIN_BYTES:
+        raise CheckFailedError(f"it is larger than {_MOST_PLUGIN_BYTES >> 20} MiB")
+    code = compile(text, plugin.path, "exec")
     exec(code, module.__dict__)
     checks: dict[str, Callable[..., object]] = dict(getattr(module, "CHECKS", {}))
     plugin_class = getattr(module, "PLUGIN_CLASS", None)
@@ -84,8 +90,10 @@ def _load(plugin: Plugin) -> dict[str, Callable[..., object]]:
 def plugin_checks(plugin: Plugin) -> frozenset[str] | str:
     """The names of a plugin's checks, or what is wrong with it. Its code runs in a child, and is not kept."""
     read_fd, write_fd = os.pipe()
+    parent = os.getpid()
 
     def work(fd: int) -> None:
+        end_with(parent)
         sys.dont_write_bytecode = True
         try:
             report = "ok\n" + "\n".join(str(name) for name in _load(plugin))
@@ -114,14 +122,12 @@ def plugin_checks(plugin: Plugin) -> frozenset[str] | str:
 
 
 def _said(exc: BaseException) -> str:
+    if isinstance(exc, OSError) and exc.strerror == "it is not a regular file":
+        return exc.strerror
     text = str(exc).strip()
-    return (
-        text
-        if isinstance(exc, CheckFailedError)
-        else f"{type(exc).__name__}: {text}"
-        if text
-        else type(exc).__name__
-    )
+    if isinstance(exc, CheckFailedError):
+        return text
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 def _shown(check: Check) -> str:
@@ -172,7 +178,8 @@ class CheckRunner:
 
     def _log(self, check: Check, problem: str | None) -> None:
         sys.stdout.flush()
-        line = f"=== {_shown(check)}: {problem or 'holds'} ===\n"
+        said = safe(f"{_shown(check)}: {problem or 'holds'}")
+        line = f"=== {said} ===\n"
         os.write(1, line.encode("utf-8", "replace"))
 
     def verdict(self, report_fd: int, exit_code: int) -> str | None:

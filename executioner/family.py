@@ -2,7 +2,7 @@
 
 A process belongs to a job when it is in the session or group of the job's leader,
 descends from a member, carries the job's mark in its environment (``EXECUTIONER_TRACE``),
-or was left to us as its adopter while only that job ran.
+or was left to us as its adopter and has the job's log open, or came while only that job ran.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    import psutil
 
 #: Starts are stated in clock ticks, rounded down: that far one may lie before our clock's.
 _TICK_S = 0.01
+_SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
+#: How often processes are looked for that were started during the look before.
+_MOST_LOOKS = 50
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -46,19 +48,25 @@ ProcessTable: TypeAlias = list[Process]
 def process_table() -> ProcessTable:
     """Every living process but ourselves; zombies are dead.
 
+    It is looked again until none is new: one that starts the next and ends would else be missed with it.
     Empty where the system does not let us look (no descriptor is left, say): then the
     groups of the jobs' leaders have to do.
     """
     try:
         import psutil
 
-        processes = list(psutil.process_iter())
+        boot_time = psutil.boot_time()  # stated in whole seconds, but the same in every create_time
+        found: ProcessTable = []
+        known = {os.getpid()}
+        for _ in range(_MOST_LOOKS):
+            new = [pid for pid in psutil.pids() if pid not in known]
+            if not new:
+                break
+            known.update(new)
+            found += filter(None, (_look_at(pid, boot_time) for pid in new))
     except (ImportError, OSError):
         return []
-    me = os.getpid()
-    boot_time = psutil.boot_time()  # stated in whole seconds, but the same in every create_time
-    found = (_look_at(process, boot_time) for process in processes if process.pid != me)
-    return [process for process in found if process is not None]
+    return found
 
 
 def one_process(pid: int) -> Process | None:
@@ -66,17 +74,17 @@ def one_process(pid: int) -> Process | None:
     import psutil
 
     try:
-        return _look_at(psutil.Process(pid), psutil.boot_time())
-    except (OSError, psutil.Error):
+        return _look_at(pid, psutil.boot_time())
+    except OSError:
         return None
 
 
-def _look_at(process: psutil.Process, boot_time: float) -> Process | None:
+def _look_at(pid: int, boot_time: float) -> Process | None:
     """What is to be known of a process; None if it has just ended."""
     import psutil
 
-    pid = process.pid
     try:
+        process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         try:
@@ -105,7 +113,7 @@ class Solitude(Record):
         return cls(time.clock_gettime(BOOT_CLOCK), _children())
 
     def covers(self, process: Process, starts: dict[int, float]) -> bool:
-        """Whether a process without a mark was left to us in that time.
+        """Whether a process without a mark of this run was left to us in that time.
 
         ``starts``: when each living process was started.
         """
@@ -139,12 +147,17 @@ class Family:
         mark: the job's own entry of ``EXECUTIONER_TRACE``.
         alone_since: set if no other job has run since this one was started: the processes
             that the kernel handed over to us since then are then its own.
+        log: what tells the job's log from all other files, where that is known.
     """
 
-    def __init__(self, leader: int, mark: str, alone_since: Solitude | None) -> None:
+    def __init__(
+        self, leader: int, mark: str, alone_since: Solitude | None = None, log: tuple[int, int] | None = None
+    ) -> None:
         self.leader = leader
         self._mark = mark
+        self._run = f"{mark.partition('/')[0]}/"  # what all marks of the run begin with
         self._alone_since = alone_since
+        self._log = log
         self._known: set[tuple[int, float]] = set()
         self.reaped = False
 
@@ -161,12 +174,15 @@ class Family:
         members = self.members(table)
         living = {member.pid: member for member in members}
         # a group's number is not given away while it has a member
-        whole_group = not self.reaped or any(member.group == self.leader for member in members)
+        groups = {member.group for member in members} & {self.leader} | (set() if self.reaped else {self.leader})
+        if number == signal.SIGKILL:  # a group is killed as one: nobody in it can start another meanwhile
+            strangers = {process.group for process in table if process.pid not in living}
+            groups |= {member.group for member in members} - strangers - {os.getpgrp()}
         for one in numbers:
-            if whole_group:
-                _signal(os.killpg, self.leader, one)
+            for group in groups:
+                _signal(os.killpg, group, one)
             for member in members:
-                if member.group != self.leader:  # nobody is signalled twice
+                if member.group not in groups:  # nobody is signalled twice
                     if number == signal.SIGTERM and self._is_cared_for(member, living):
                         continue
                     _signal(os.kill, member.pid, one)
@@ -212,9 +228,24 @@ class Family:
             return True
         if (process.pid, process.created_at) in self._known:
             return True
-        if process.trace is not None:
-            return self._mark in process.trace.split()
-        return self._alone_since is not None and self._alone_since.covers(process, starts)
+        marks = (process.trace or "").split()
+        if any(mark.startswith(self._run) for mark in marks):
+            return self._mark in marks
+        if self._alone_since is not None and self._alone_since.covers(process, starts):
+            return True
+        return process.parent == os.getpid() and self._log is not None and has_open(process.pid, self._log)
+
+
+def has_open(pid: int, file: tuple[int, int]) -> bool:
+    """Whether a process has a file, by its device and number, as its stdout or stderr. proc(5)."""
+    for fd in (1, 2):
+        try:
+            status = os.stat(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino) == file:
+            return True
+    return False
 
 
 def kill_group(leader: int) -> None:
@@ -227,11 +258,23 @@ def adopt_orphans() -> bool:
 
     prctl(2), PR_SET_CHILD_SUBREAPER.
     """
+    return _ask_kernel(_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with(parent: int) -> None:
+    """Let this process be killed when its parent ends. prctl(2), PR_SET_PDEATHSIG."""
+    _ask_kernel(_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended already
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _ask_kernel(option: int, value: int) -> bool:
+    """Call prctl(2); False where it cannot be had or refuses."""
     try:
         import _ctypes  # a third of the time that ctypes takes, and all that is needed
 
         prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
-        return bool(_ctypes.call_function(prctl, (_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0)
+        return bool(_ctypes.call_function(prctl, (option, int(value), 0, 0, 0)) == 0)
     except (ImportError, OSError, AttributeError):
         return False
 

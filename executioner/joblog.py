@@ -14,7 +14,7 @@ from executioner.record import Record
 from executioner.render.text import duration, safe
 
 _CREATE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_REOPEN = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_REOPEN = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _MOST_NAMES = 1000
 
@@ -35,11 +35,12 @@ def run_name(application: str, run_id: int) -> str:
     return f"{stem(application)}.run-{run_id}"
 
 
-def create(folder: str, name: str) -> tuple[int, str]:
+def create(folder: str, name: str, only_in: str | None = None) -> tuple[int, str]:
     """Create ``NAME.log`` in a folder, 0600; returns the descriptor and the path.
 
     A name that is taken is left alone, whatever it is, and the new file is told from it
-    by a number. A folder that is gone is made again.
+    by a number. A folder that is gone is made again, but only while the folder ``only_in`` is there: it
+    might be made with it, and be empty.
 
     Raises:
         OSError: no file can be created there.
@@ -55,7 +56,7 @@ def create(folder: str, name: str) -> tuple[int, str]:
             if number > _MOST_NAMES:
                 raise
         except FileNotFoundError:
-            if made:
+            if made or (only_in is not None and not os.path.isdir(only_in)):
                 raise
             make_folder(folder)
             made = True
@@ -94,16 +95,29 @@ def begin(fd: int, path: str, title: str) -> Frame:
     return Frame(fd, path, header, os.lseek(fd, 0, os.SEEK_CUR))
 
 
-def reopen(folder: str, name: str, path: str) -> tuple[int, str]:
-    """Open a job's log for a further attempt, or a new one if it is gone or was replaced by a link.
+def file_id(fd: int) -> tuple[int, int] | None:
+    """What tells an open file from all others; None where the system does not say."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def reopen(folder: str, name: str, path: str, known: tuple[int, int] | None) -> tuple[int, str]:
+    """Open a job's log for a further attempt, or a new one if it is gone or is another file now.
 
     Raises:
         OSError: no file can be opened or created there.
     """
     try:
-        return os.open(path, _REOPEN), path
+        fd = os.open(path, _REOPEN)
     except OSError:
         return create(folder, name)
+    if file_id(fd) == known:
+        return fd, path
+    os.close(fd)
+    return create(folder, name)
 
 
 def end(frame: Frame, verdict: str, seconds: float) -> Section:

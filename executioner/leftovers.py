@@ -122,4 +122,4 @@ def _families(one: Leftover, table: ProcessTable) -> list[Family]:
     A session's number is not given away while it has a member, so each leads to that job's
     processes alone.
     """
-    return [Family(session, one.mark, None) for session in sorted({p.session for p in table if one.owns(p)})]
+    return [Family(session, one.mark) for session in sorted({p.session for p in table if one.owns(p)})]

@@ -71,8 +71,9 @@ class RunLog:
             os.write(self._fd, text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close the file. On a network file system that may be where a full disk is told of."""
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
 
 
 class Reporter:

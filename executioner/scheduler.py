@@ -190,7 +190,9 @@ class Scheduler:
         if self._busy_since is None:
             self._busy_since = now
         elif now - self._busy_since > _BUSY_HISTORY_S:
-            self._give_up_history(HistoryError(f"it was locked by another process for {_BUSY_HISTORY_S:.0f} s"))
+            self._give_up_history(
+                HistoryError(f"The history was locked by another process for {_BUSY_HISTORY_S:.0f} s")
+            )
         return False
 
     def _give_up_history(self, error: HistoryError) -> None:
@@ -248,8 +250,7 @@ class Scheduler:
             if exc.errno in _EXHAUSTED and (self._running or self._starting):
                 self._put_off(position, str(exc.strerror))
                 return False
-            reason = f"Could not be started: its log cannot be written: {exc.strerror}"
-            self._conclude(position, JobStatus.ERROR, reason, None)
+            self._conclude(position, JobStatus.ERROR, f"Could not be started: {attempt.log_fault(exc, job)}", None)
             return True
         self._starting.append(running)
         of = job.retry.max_retries + 1
@@ -261,7 +262,9 @@ class Scheduler:
         workers = len(self._running) + len(self._starting)
         if workers < self._workers:
             self._workers = workers
-            self._say(Warned(time(), f"{why}: going on with {workers} at a time"))
+            self._say(
+                Warned(time(), f"no more jobs can be started now ({why}): going on with {workers} at a time")
+            )
         heappush(self._waiting, (monotonic(), position))
 
     def _launch(self) -> None:

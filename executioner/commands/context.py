@@ -63,7 +63,9 @@ def current_folder() -> str:
     try:
         actual = os.getcwd()
     except FileNotFoundError as exc:
-        raise UsageError("The current folder no longer exists", "cd to another one first") from exc
+        raise UsageError(
+            "The current folder no longer exists", assurance="Nothing was run. Go to another one: cd"
+        ) from exc
     named = os.environ.get("PWD", "")
     if os.path.isabs(named) and ".." not in named.split("/"):
         try:

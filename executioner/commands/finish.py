@@ -91,7 +91,8 @@ class Finish:
         try:
             while not self._writer.finish_run(end):
                 if self._signals.wait_for_end(0.05) is not None or monotonic() > give_up:
-                    return HistoryError("it is locked by another process")
+                    waited = f" for {BUSY_TIMEOUT_S:.0f} s" if monotonic() > give_up else ""
+                    return HistoryError(f"The history was locked by another process{waited}")
         except HistoryError as exc:
             return exc
         return None
@@ -111,7 +112,10 @@ class Finish:
             line = self._typed.look("--import-spool", shown_path(path, self._cwd))
             steps.append(NextStep("To put them back once the history can be written:", line=line))
         return HistoryError(
-            f"Run {run_id} could not be recorded: {error.what}", self._writer.path, details=[detail], steps=steps
+            f"Run {run_id} could not be recorded: {_in_mid_sentence(error.what)}",
+            self._writer.path,
+            details=[detail],
+            steps=steps,
         )
 
     # --- telling ----------------------------------------------------------------------------
@@ -174,6 +178,10 @@ class Finish:
         name = safe(report.application_name)
         line = verdict(report.run_id, name, report.status, report.outcomes, report.cause)
         return f"{palette.paint('31', 'Error:')} {line}\n"
+
+
+def _in_mid_sentence(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _unrecorded(end: RunEnd) -> RunEnd:

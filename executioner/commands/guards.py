@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError, UsageError
@@ -40,12 +40,16 @@ def preferences(context: Context, workflow: Workflow) -> Preferences:
             raise UsageError(
                 f"{flag}: no job {', '.join(map(json.dumps, unknown))}",
                 str(options.config),
-                details=_near_misses(unknown, known),
+                details=near_misses(unknown, known),
                 assurance="Nothing was run.",
                 steps=[NextStep("To see its jobs:", ("-c", str(options.config), "--dry-run"))],
             )
     if options.from_job in options.skip:
-        raise UsageError(f"--from-job and --skip both name {options.from_job}", str(options.config))
+        raise UsageError(
+            f"--from-job and --skip both name {options.from_job}",
+            str(options.config),
+            assurance="Nothing was run. Name it in one of them only.",
+        )
     return Preferences(
         frozenset(options.skip),
         options.workers,
@@ -56,11 +60,13 @@ def preferences(context: Context, workflow: Workflow) -> Preferences:
     )
 
 
-def _near_misses(unknown: Sequence[str], known: set[str]) -> list[str]:
+def near_misses(unknown: Sequence[str], known: Collection[str]) -> list[str]:
+    """What was probably meant by names that are not known; of several each is told with its own."""
     import difflib
 
     found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
-    return [f'did you mean "{near[0]}"?' for _, near in found if near]
+    named = len(unknown) > 1
+    return [f'{f"{json.dumps(name)}: " if named else ""}did you mean "{near[0]}"?' for name, near in found if near]
 
 
 def check_log_dir(workflow: Workflow) -> None:

@@ -39,8 +39,10 @@ def list_runs(context: Context, listing: Listing) -> int:
         HistoryError: the history cannot be used.
     """
     now = time()
+    wanted = _filter(listing, now)
     past = open_past(context)
-    wanted = _filter(listing, past.config_paths if past else (), now)
+    if past:
+        wanted = wanted._replace(config_paths=past.config_paths)
     options, out = context.options, context.terminal.out
     if options.csv or options.json:
         found = past.history.find(wanted, listing.last) if past else iter(())
@@ -67,12 +69,11 @@ def list_runs(context: Context, listing: Listing) -> int:
     return 0
 
 
-def _filter(listing: Listing, paths: tuple[str, ...], now: float) -> RunFilter:
+def _filter(listing: Listing, now: float) -> RunFilter:
     return RunFilter(
         statuses=listing.statuses,
         application=listing.application,
         user=listing.user,
-        config_paths=paths,
         since=_bound("--since", listing.since, now),
         before=_bound("--until", listing.until, now),
         partly_completed=listing.partly_completed,

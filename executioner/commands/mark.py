@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from time import time
 
 from executioner.commands.context import Context, run_flags, user_name
+from executioner.commands.guards import near_misses
 from executioner.commands.leftovers import find_leftovers
 from executioner.commands.past import Past, find_lineage
 from executioner.definition import recorded_dependencies
@@ -39,6 +40,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
         raise RunRefusedError(
             f"Run {run.run_id} is still running: jobs are marked when it has ended",
             past.shown_path,
+            assurance="Nothing was marked.",
             steps=[NextStep("To watch it:", line=typed.look("--show-run", str(run.run_id)))],
         )
     to_mark = [job for job in jobs if not job.is_done]
@@ -155,14 +157,11 @@ def _chosen(past: Past, lineage: Lineage, names: Sequence[str]) -> list[PastJob]
     unknown = [name for name in names if name not in known]
     if not unknown:
         return [known[name] for name in dict.fromkeys(names)]
-    from difflib import get_close_matches
-
-    near = [get_close_matches(name, known, 1) for name in unknown]
     run_id = str(lineage.run.run_id)
     raise UsageError(
         f"Run {run_id} has no job {', '.join(map(json.dumps, unknown))}",
         past.shown_path,
-        details=[f"did you mean {json.dumps(found[0])}?" for found in near if found],
+        details=near_misses(unknown, known),
         assurance="Nothing was marked.",
         steps=[NextStep("To see its jobs:", line=past.typed.look("--show-run", run_id))],
     )

@@ -15,8 +15,8 @@ from executioner.render.dryrun import DurationsByJob
 from executioner.render.error import note_text, warning_text
 
 _COMING = {
-    Kind.OLDER: "The run would first bring the history to this version, after a backup beside it",
-    Kind.EARLIER_TOOL: "The run would first take over the history of the earlier tool, after a backup beside it",
+    Kind.OLDER: "the run would first bring the history to this version, after a backup beside it",
+    Kind.EARLIER_TOOL: "the run would first take over the history of the earlier tool, after a backup beside it",
 }
 
 

@@ -47,6 +47,8 @@ def run(context: Context) -> int:
     if context.options.dry_run:
         return _preview(context, plan, history, typed)
     unproven = _unproven(plan, history)
+    if unproven and not context.options.yes:  # it will be refused: look only
+        _refuse(context, plan, history, typed, unproven)
     writer = HistoryWriter(history)
     try:
         for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
@@ -54,7 +56,6 @@ def run(context: Context) -> int:
         active_warnings(workflow, writer.active_runs(workflow.config_path), typed)
         crashes = writer.crashes(_suspects(workflow), this_process().boot_id)
         to_end = check_leftovers(context, typed, find_leftovers(crashes, writer.identity))
-        refuse_unproven(context, typed, unproven)
         _suggest_resume(context, plan, history, typed)
         end_leftovers(context, to_end, workflow.kill_grace_s)
         return Execution(context, plan, environments, writer, typed).execute()
@@ -73,10 +74,7 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
 
     durations = look_ahead(context, plan, history, typed)
     unproven = _unproven(plan, history)
-    past = _history(history)
-    if past is not None:
-        crashes = past.crashes(_suspects(plan.workflow), this_process().boot_id)
-        check_leftovers(context, typed, find_leftovers(crashes, past.identity))
+    _check_past(context, plan, history, typed)
     if context.options.json:
         refuse_unproven(context, typed, unproven)
     _suggest_resume(context, plan, history, typed)
@@ -88,6 +86,23 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
     show_preview(context, lines, lambda: plan_object(plan, durations, records))
     refuse_unproven(context, typed, unproven)
     return 0
+
+
+def _refuse(context: Context, plan: Plan, history: str, typed: Invocation, unproven: Unproven) -> None:
+    """Refuse to start in midstream, unless something else stands in the way before that. Writes nothing."""
+    past = _history(history)
+    if past is not None:
+        active_warnings(plan.workflow, past.active_runs(plan.workflow.config_path), typed)
+    _check_past(context, plan, history, typed)
+    refuse_unproven(context, typed, unproven)
+
+
+def _check_past(context: Context, plan: Plan, history: str, typed: Invocation) -> None:
+    """Look for what earlier runs left running."""
+    past = _history(history)
+    if past is not None:
+        crashes = past.crashes(_suspects(plan.workflow), this_process().boot_id)
+        check_leftovers(context, typed, find_leftovers(crashes, past.identity))
 
 
 def _history(path: str) -> History | None:

@@ -205,7 +205,7 @@ class _Log:
             if not why and self._is_taken_over:
                 why = ": the earlier tool did not record where its logs are"
             what = f"{job.id} has no log in run {self._run_id}{why}"
-            raise UsageError(what, self._history.path, steps=[self._to_see])
+            raise UsageError(what, steps=[self._to_see])
         try:
             return open_regular(path)
         except OSError as exc:

@@ -77,9 +77,9 @@ def connect(path: str, lock: LockFile) -> sqlite3.Connection:
     Raises:
         HistoryError: its schema has just been changed by another program.
     """
-    connection = sqlite3.connect(
-        files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=files.BUSY_TIMEOUT_S
-    )
+    connection = sqlite3.connect(files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=0.1)
+    files.patiently(connection.execute, "PRAGMA user_version")  # the first question may have to wait
+    connection.execute(f"PRAGMA busy_timeout = {files.BUSY_TIMEOUT_S * 1000:.0f}")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     [version] = connection.execute("PRAGMA user_version").fetchone()

@@ -81,7 +81,8 @@ def identify(path: str) -> Kind:
     if status is None:
         return Kind.ABSENT
     if not stat.S_ISREG(status.st_mode):
-        raise refusal(path, "The history is not a regular file")
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise refusal(path, f"The history is {what}")
     if status.st_size == 0:
         return Kind.ABSENT
     if not head.startswith(_MAGIC):
@@ -164,6 +165,11 @@ def file_id(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def is_anothers(path: str) -> bool:
+    """Whether a file is another user's, who could not write what SQLite makes beside it in our name."""
+    return os.geteuid() not in (0, os.stat(path).st_uid)
+
+
 def has_log(path: str) -> bool:
     """Whether a write-ahead log, or the journal of a database without one, belongs to a file's content."""
     return has_content(path + "-wal") or has_content(path + "-journal")
@@ -191,7 +197,7 @@ def _ask(path: str, *, ours: bool) -> Facts:
             except (sqlite3.DatabaseError, UnicodeDecodeError):
                 if file_state(path) == before:
                     raise  # it was not changed meanwhile
-        if ours or os.path.exists(path + "-shm"):
+        if (ours and not is_anothers(path)) or os.path.exists(path + "-shm"):
             try:
                 return _answers(uri(path, "mode=ro"))
             except sqlite3.OperationalError as exc:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from executioner.errors import HistoryError
+from executioner.history.files import refusal
 
 # also of a job that something else has written: the earlier tool, say, into what was taken over from it;
 # its ids may be text, which is more than any number
@@ -26,5 +26,5 @@ def identity(connection: sqlite3.Connection, path: str) -> Mapping[str, bytes]:
     """
     found = dict(connection.execute("SELECT name, value FROM database_identity"))
     if not all(isinstance(found.get(name), bytes) for name in ("id", "key")):
-        raise HistoryError("The history is damaged: its identity is gone (table database_identity)", path)
+        raise refusal(path, "The history is damaged: its table database_identity lacks what it held")
     return found

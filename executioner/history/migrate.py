@@ -155,7 +155,7 @@ def _free_name(stem: str) -> str:
         backup = f"{stem}{f'-{number}' if number > 1 else ''}.bak"
         if not os.path.lexists(backup):
             return backup
-    raise FileExistsError(17, "Too many backups", stem)
+    raise FileExistsError(17, f"{_MOST_BACKUPS - 1} backups lie beside it, remove some", stem)
 
 
 def _reading(path: str, more: str = "") -> sqlite3.Connection:

@@ -60,7 +60,8 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool
 
     Without a write-ahead log or a journal the file is read as it lies there, and again if it was changed
     meanwhile; with one, through it; where the folder does not allow that, from a private
-    copy; ``theirs`` says that it is another program's, beside which no ``-shm`` shall be made.
+    copy; ``theirs`` says that it is another program's, beside which no ``-shm`` shall be made, nor beside
+    another user's.
 
     Raises:
         HistoryError: it cannot be read.
@@ -68,7 +69,7 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool
     try:
         for _ in range(_ATTEMPTS):
             before = files.file_state(path)
-            if before[-1] and theirs and not os.path.exists(f"{path}-shm"):
+            if before[-1] and (theirs or files.is_anothers(path)) and not os.path.exists(f"{path}-shm"):
                 return _read_copy(path, work)
             if before[-1]:
                 with contextlib.closing(_open(files.uri(path, "mode=ro"))) as connection:

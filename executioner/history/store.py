@@ -121,7 +121,7 @@ class HistoryWriter:
         self.path = path
         self.run_id = 0
         self._run: NewRun | None = None
-        self._damaged = False
+        self._damaged = self._opened = False
         self.remarks: list[str] = []  # what the user should be warned of
         self.notes: list[str] = []  # what the user should know
         self._changes: list[JobChange] = []
@@ -144,6 +144,7 @@ class HistoryWriter:
             self._file = files.file_id(path)
             self._identity = identity(self._connection, path)
         self._execute = self._connection.cursor().execute
+        self._opened = True
 
     def identity(self) -> Mapping[str, bytes]:
         """The database's own random values: ``id`` and ``key``."""
@@ -426,7 +427,21 @@ class HistoryWriter:
 
     def _problem(self, exc: Exception) -> HistoryError:
         self._damaged = self._damaged or files.is_damage(exc)
+        if self._opened and not self._damaged and not files.is_busy(exc):
+            self._take_back()
         return files.problem(self.path, exc)
+
+    def _take_back(self) -> None:
+        """Undo a transaction whose end failed: write over it in the write-ahead log.
+
+        If only the sync failed it stands there whole, and whoever opens the database next would find it.
+        """
+        with contextlib.suppress(*files.FAULTS):
+            self._connection.rollback()
+            self._execute("PRAGMA synchronous = OFF")
+            self._execute("BEGIN IMMEDIATE")
+            self._execute("UPDATE database_identity SET value = value WHERE name = 'id'")
+            self._execute("COMMIT")
 
     def _keep_log_short(self) -> None:
         self._check_place()

@@ -34,7 +34,7 @@ def mark_lines(run: Run, jobs: Sequence[PastJob], freed: Sequence[str], palette:
     for job in to_mark:
         mark = palette.idle if job.status == JobStatus.SKIPPED else palette.bad
         why = f" ({safe(job.reason)})" if job.reason else ""
-        yield f"  {mark} {safe(job.id).ljust(width)} - {palette.status(job.status)}{why}"
+        yield f"  {mark} {safe(job.id).ljust(width)} - {palette.status(safe(job.status))}{why}"
     one = len(to_mark) == 1
     yield ""
     yield (

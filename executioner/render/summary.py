@@ -61,7 +61,8 @@ def summary_text(report: RunReport, invocation: Invocation, palette: Palette, cw
         lines += ["", "Skipped Jobs:", *_skipped(skipped, report.run_id, invocation)]
     for hint in report.hints:
         lines += hint_lines(hint)
-    lines += ["", *_next_steps(report, bool(failed), bool(interrupted), invocation)]
+    steps = _next_steps(report, bool(failed), bool(interrupted), invocation)
+    lines += ["", *steps] if steps else []
     return "\n".join(lines) + "\n"
 
 
@@ -152,7 +153,9 @@ def _skipped(outcomes: Sequence[JobOutcome], run_id: int, invocation: Invocation
 def _next_steps(report: RunReport, failed: bool, interrupted: bool, invocation: Invocation) -> list[str]:
     run_id = str(report.run_id)
     later = ["To view this run details later:", "  " + invocation.look("--show-run", run_id)]
-    if report.completed == report.total or not report.recorded or not (failed or interrupted or _left(report)):
+    if not report.recorded:
+        return []  # the error tells what to do
+    if report.completed == report.total or not (failed or interrupted or _left(report)):
         return later
     lines = ["RESUME OPTIONS:", "==============="]
     left_out = sum(outcome.reason in LEFT_OUT for outcome in report.having(JobStatus.SKIPPED))

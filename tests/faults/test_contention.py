@@ -91,12 +91,7 @@ def test_a_history_that_is_held_in_mid_run_and_at_the_end(
     [
         "immediate",
         "exclusive",
-        pytest.param(
-            "locking_mode",
-            marks=pytest.mark.xfail(
-                strict=True, reason="the first question to a history is asked in one call that hears no signal"
-            ),
-        ),
+        "locking_mode",
     ],
 )
 def test_ctrl_c_while_the_history_is_held_at_the_start(instrumented: Instrumented, how: str) -> None:
@@ -235,14 +230,13 @@ def test_only_the_end_of_a_run_cannot_be_recorded(instrumented: Instrumented, im
     result = held_at_the_last_commit(instrumented, 60 if impatient else 1, impatient=impatient)
     assert result.code == 3
     assert "SUCCESS" not in result.out + result.err
-    assert "Error: Run 3 could not be recorded: it is locked by another process" in result.err
+    assert "Error: Run 3 could not be recorded: the history was locked by another process" in result.err
     spool = instrumented.folder / "logs/executioner.flow.run-3.spool.json"
     assert f"Its results are kept in {spool}" in result.err
     assert instrumented.run_row(3)["status"] == "RUNNING"
 
 
 @pytest.mark.promise(9)
-@pytest.mark.xfail(strict=True, reason="at the very end the message does not say for how long it waited")
 def test_a_history_that_is_held_at_the_end_says_how_long(instrumented: Instrumented) -> None:
     """As at the start and on the way, whoever reads it learns for how long the run has waited."""
     assert "locked by another process for 1 s" in held_at_the_last_commit(instrumented, 1).err

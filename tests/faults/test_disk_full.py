@@ -255,7 +255,6 @@ def test_a_log_folder_without_room_for_a_name(program: Program) -> None:
 
 
 @pytest.mark.promise(9)
-@pytest.mark.xfail(strict=True, reason="where no -shm fits on the disk a sound history is called damaged")
 def test_looking_back_on_a_full_disk(program: Program) -> None:
     """A runner was killed, the machine restarted, the disk is full: lists and screens work all the same."""
     with small_disk(program.folder / "disk", "size=512k") as disk:
@@ -307,7 +306,6 @@ def test_a_history_that_can_grow_by_so_much_and_no_more(
 
 
 @pytest.mark.promise(9)
-@pytest.mark.xfail(strict=True, reason="the spool file of another history is overwritten")
 def test_the_results_of_one_history_do_not_replace_those_of_another(program: Program) -> None:
     """Two histories whose runs have one number and one log folder, and both cannot be written: both are kept."""
     program.config({"a": "echo x > up; read x < gate"})
@@ -378,10 +376,6 @@ def test_a_sync_at_the_beginning_that_fails(program: Program) -> None:
 
 
 @pytest.mark.promise(9)
-@pytest.mark.xfail(
-    strict=True,
-    reason="the commit that could not be synced stands in the write-ahead log, and comes back as SUCCESS",
-)
 def test_a_sync_at_the_end_that_fails(program: Program) -> None:
     """Where only the end of a run cannot be made durable: exit 3 and the history does not say SUCCESS either."""
     diamond(program)
@@ -407,7 +401,6 @@ def test_the_runs_own_log_never_harms_the_run(program: Program, error: str, call
 
 @pytest.mark.promise(9)
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT"])
-@pytest.mark.xfail(strict=True, reason="an error of close(2) on the main log is an internal error after the end")
 def test_closing_the_runs_own_log_never_harms_the_run(program: Program, error: str) -> None:
     """Network file systems tell of a full disk when a file is closed: for the main log nobody minds."""
     diamond(program)
@@ -446,7 +439,7 @@ def test_a_jobs_log_that_fails(program: Program, call: str, status: str, error: 
     assert started(program, 1) == {name for name, end in statuses.items() if end == "SUCCESS"}
     words = {"ENOSPC": "No space left on device", "EIO": "Input/output error"}[error]
     if status == "ERROR":
-        assert row["reason"] == f"Could not be started: its log cannot be written: {words}"
+        assert row["reason"].startswith(f"Could not be started: its log cannot be written: {words}")
         assert row["reason"] in result.out
     assert (result.code, program.run_row()["status"]) == ((1, "FAILED") if status == "ERROR" else (0, "SUCCESS"))
 

@@ -206,7 +206,6 @@ def test_a_job_alone_leaves_nothing(tmp_path: Path, nightly: bool, cases: Callab
     cases(len(table))
 
 
-@pytest.mark.xfail(strict=True, reason="beside another job nothing tells whose an orphan without a mark is")
 @pytest.mark.parametrize("name", ["timeout", "TERM"])
 def test_unmarked_daemons_of_jobs_side_by_side_are_ended(
     program: Program, name: str, cases: Callable[[int], None]
@@ -220,9 +219,6 @@ def test_unmarked_daemons_of_jobs_side_by_side_are_ended(
     cases(len(shapes))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a process that has another mark is taken for another job's, also by descent"
-)
 def test_a_daemon_with_another_mark_is_ended(program: Program) -> None:
     """A daemon of a job that runs alone is that job's, whatever mark its environment has."""
     shapes = {"other-mark": "(EXECUTIONER_TRACE=x/y/1 setsid sh stay {up} &); sleep 300"}
@@ -251,10 +247,6 @@ def test_each_attempt_is_ended_whole(program: Program, cases: Callable[[int], No
     cases(3)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="one look that finds nobody counts as the end, though processes that were just started escape it",
-)
 def test_processes_that_hand_over_to_others_are_caught(
     tmp_path: Path, nightly: bool, cases: Callable[[int], None]
 ) -> None:

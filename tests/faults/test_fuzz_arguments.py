@@ -334,7 +334,6 @@ def test_command_lines_by_chance(
     cases(number)
 
 
-@pytest.mark.xfail(strict=True, reason="Python 3.11's argparse makes an empty list of a joined --")
 @pytest.mark.parametrize(
     "words",
     [
@@ -362,7 +361,6 @@ def test_two_dashes_joined_to_an_option_are_refused(program: Program, words: lis
     assert " in history" not in result.err
 
 
-@pytest.mark.xfail(strict=True, reason="the history is opened for writing before --from-job is judged")
 def test_a_refused_start_in_midstream_writes_nothing(program: Program) -> None:
     """``--from-job`` behind a job that never succeeded: exit 2, and no history is made for that."""
     program.config([{"id": "a", "command": "true"}, {"id": "b", "command": "true", "dependencies": ["a"]}])

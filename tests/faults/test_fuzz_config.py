@@ -454,7 +454,6 @@ def test_mutated_configs_that_are_valid_can_be_run(
     cases(number)
 
 
-@pytest.mark.xfail(strict=True, reason="plugins are opened as they are: a FIFO blocks for a minute")
 def test_a_plugin_that_is_a_pipe_is_refused_at_once(program: Program) -> None:
     """What is no regular file is no plugin: 2 with its name, and nobody waits for somebody to write into it."""
     pipe = program.folder / "pipe"

@@ -284,7 +284,6 @@ def test_every_screen_of_edited_rows(
     cases(number)
 
 
-@pytest.mark.xfail(strict=True, reason="the status of a job is printed as it stands in the row")
 def test_an_edited_status_at_the_marking_of_a_job(program: Program) -> None:
     """A status that somebody edited is shown escaped where it is told what would be marked."""
     program.config({"a": "exit 3"})
@@ -366,18 +365,7 @@ def test_what_is_planted_at_the_name_of_a_log_is_left_alone(program: Program, tm
     assert Path(program.run_row()["log_path"]).name == "executioner.flow.run-1-2.log"
 
 
-def known(kinds: Mapping[str, str]) -> list[Any]:
-    """All kinds, those that are not withstood yet marked so, with the reason."""
-    return [
-        pytest.param(kind, marks=pytest.mark.xfail(strict=True, reason=kinds[kind])) if kind in kinds else kind
-        for kind in KINDS
-    ]
-
-
-@pytest.mark.parametrize(
-    "kind",
-    known({"hard link": "it is opened and written", "fifo": "the job is ERROR, its log is not made anew"}),
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_a_job_plants_in_place_of_its_log_is_left_alone(program: Program, tmp_path: Path, kind: str) -> None:
     """Between two attempts a job's log is replaced: the next attempt writes into no file outside the folder."""
     outside, check = precious(tmp_path)
@@ -419,10 +407,7 @@ def test_what_is_planted_beside_the_history_is_left_alone(
         assert "history.db" in result.err
 
 
-@pytest.mark.parametrize(
-    "kind",
-    known({"hard link": "the file is emptied and written", "fifo": "the runner waits for a reader for ever"}),
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_planted_at_the_name_of_the_spool_is_left_alone(
     program: Program, tmp_path: Path, kind: str
 ) -> None:
@@ -443,7 +428,7 @@ def test_what_is_planted_at_the_name_of_the_spool_is_left_alone(
 
 @pytest.mark.parametrize(
     "umask",
-    [0o000, 0o077, pytest.param(0o777, marks=pytest.mark.xfail(strict=True, reason="the spool has the mode 0"))],
+    [0o000, 0o077, 0o777],
 )
 def test_all_that_is_made_is_private(program: Program, umask: int) -> None:
     """Database, lock, logs, run log and spool are 0600 and new folders 0700, whatever the umask."""

@@ -91,7 +91,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
             assert outcome(runner).code == 1
         # and one that is killed
         assert (
-            program("-c", "flow.json", *FLAGS, env={"EXECUTIONER_TEST_FAULT": "kill commit after 7"}).code
+            program("-c", "flow.json", *FLAGS, env={"EXECUTIONER_TEST_FAULT": "kill commit after 4"}).code
             == -signal.SIGKILL
         )
         wait_for_jobs(program)
