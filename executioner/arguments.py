@@ -46,7 +46,7 @@ _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is
 
 
 #: What argparse says, and how we say it.
-_IN_OUR_WORDS = (
+_IN_OUR_WORDS: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"^argument (?:-\w/)?(-[\w-]+): ", r"\1: "),
     (
         r"(--show-\w+|--resume-from|--mark-success): expected (at least )?one argument",
@@ -54,8 +54,17 @@ _IN_OUR_WORDS = (
     ),
     (r": expected (at least )?one argument$", ": expected a value, got nothing"),
     (r": ignored explicit argument '(.*)'$", r': takes no value, got "\1"'),
-    (r"invalid choice: '(.*)' \(choose from (.*)\)$", r'expected one of \2, got "\1"'),
+    (
+        r"invalid choice: '(.*)' \(choose from (.*)\)$",
+        lambda said: f'expected {_one_of(said[2])}, got "{said[1]}"',
+    ),
 )
+
+
+def _one_of(choices: str) -> str:
+    """``a, b or c`` of argparse's list, which some versions of Python quote."""
+    *first, last = choices.replace("'", "").split(", ")
+    return f"{', '.join(first)} or {last}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -393,7 +402,7 @@ def _flag(name: str) -> str:
 def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The statuses of comma lists, upper case."""
     words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
-    expected = [f"there are {', '.join(one.lower() for one in known)}"]
+    expected = [f"one of: {', '.join(one.lower() for one in known)}"]
     if texts and not words:
         raise UsageError(
             "--status: expected a status, got nothing", "command line", details=expected, steps=[SEE_OPTIONS]

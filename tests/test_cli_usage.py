@@ -149,11 +149,11 @@ def test_the_commands_of_a_usage_error_can_be_pasted_from_a_log(program: Program
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-c"], "Argument -c/--config: expected one argument (command line)"),
+        (["-c"], "--config: expected a value, got nothing (command line)"),
         (["--dry-run"], "No config given (command line)"),
-        (["-c", "flow.json", "-j", "0"], 'Argument -j/--workers: expected a number from 1 to 100000, got "0"'),
-        (["-c", "flow.json", "-j", "two"], 'Argument -j/--workers: expected a number from 1 to 100000, got "two"'),
-        (["-c", "flow.json", "--color", "pink"], "Argument --color: invalid choice: 'pink'"),
+        (["-c", "flow.json", "-j", "0"], '--workers: expected a number from 1 to 100,000, got "0"'),
+        (["-c", "flow.json", "-j", "two"], '--workers: expected a number from 1 to 100,000, got "two"'),
+        (["-c", "flow.json", "--color", "pink"], '--color: expected auto, always or never, got "pink"'),
         (["-c", "flow.json", "--env", "LONELY"], '--env: expected NAME=VALUE, got "LONELY"'),
         (["-c", "flow.json", "--env", "=x"], "--env: expected NAME=VALUE, got"),
         (["-c", "flow.json", "--env", "1A=x"], "--env: expected NAME=VALUE, got"),

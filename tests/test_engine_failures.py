@@ -145,7 +145,7 @@ def test_a_working_folder_that_vanished_is_an_error_of_its_job(program: Program)
     assert result.code == 1
     row = program.jobs()["lost"]
     assert (row["status"], row["exit_code"]) == ("ERROR", None)
-    assert row["reason"] == f"Could not be started: No such file or directory: {program.folder}/sub"
+    assert row["reason"] == f"Could not be started: its folder is gone: {program.folder}/sub"
     assert program.output("last").decode() == f"{program.folder}\n"
     assert not (program.folder / "wrong").exists()
 

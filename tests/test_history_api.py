@@ -350,7 +350,7 @@ def damage(path: Path, kind: str) -> None:
     [
         ("absent", "There is no history"),
         ("empty", "There is no history"),
-        ("folder", "The history is not a regular file"),
+        ("folder", "The history is a folder"),
         ("text", "This is not a history: not an SQLite database"),
         ("another program's", "This is not a history: an SQLite database of another program"),
         ("newer", "The history was written by a newer executioner"),

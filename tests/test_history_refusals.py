@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
     "text": (lambda path, _: path.write_text("not a database\n" * 100), "not an SQLite database"),
     "one byte": (lambda path, _: path.write_bytes(b"S"), "not an SQLite database"),
     "zeros": (lambda path, _: path.write_bytes(bytes(8192)), "not an SQLite database"),
-    "folder": (lambda path, _: path.mkdir(), "not a regular file"),
+    "folder": (lambda path, _: path.mkdir(), "is a folder"),
     "fifo": (lambda path, _: os.mkfifo(path), "not a regular file"),
     "foreign": (foreign, "another program"),
     "foreign with an id": (foreign_with_id, "another program"),

@@ -958,7 +958,7 @@ def test_an_explicit_history_that_is_not_there(program: Program, db: str, form: 
 
 # --- wrong usage -------------------------------------------------------------------------------------
 
-RUN_STATUSES = "  expected RUNNING, INTERRUPTED, FAILED, PARTIAL, SUCCESS\n"
+RUN_STATUSES = "  one of: running, interrupted, failed, partial, success\n"
 TIME_FORMS = 'expected 2025-05-23, "2025-05-23 09:45", 09:45, 7d, 12h, today or yesterday'
 
 
@@ -999,14 +999,14 @@ TIME_FORMS = 'expected 2025-05-23, "2025-05-23 09:45", 09:45, 7d, 12h, today or 
         *(
             (
                 ("--list-runs", "--last", number),
-                f'Argument --last: expected a number from 1 to 1000000000, got "{number}" (command line)\n'
+                f'--last: expected a number from 1 to 1,000,000,000, got "{number}" (command line)\n'
                 + OPTIONS_STEP,
             )
             for number in ("0", "x", "1.5", "1000000001", "")
         ),
         (
             ("--list-runs", "--limit", "0"),
-            'Argument --limit: expected a number from 1 to 1000000000, got "0" (command line)\n' + OPTIONS_STEP,
+            '--limit: expected a number from 1 to 1,000,000,000, got "0" (command line)\n' + OPTIONS_STEP,
         ),
         *(
             (

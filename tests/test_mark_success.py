@@ -313,7 +313,7 @@ def test_a_run_that_is_on(program: Program) -> None:
             3,
             "",
             f"Error: Run 1 is still running: jobs are marked when it has ended ({program.history})\n"
-            "To watch it:\n"
+            "Nothing was marked. To watch it:\n"
             "  executioner.py --show-run 1\n",
         )
         let_through()

@@ -209,7 +209,7 @@ def test_a_preview_says_what_a_run_would_do_first(program: Program) -> None:
     program.config({"a": "touch ran"})
     before = everything(program)
     result = program("-c", "flow.json", "--dry-run")
-    said = "The run would first bring the history to this version, after a backup beside it"
+    said = "the run would first bring the history to this version, after a backup beside it"
     assert (result.code, result.err) == (0, f"Note: {said}\n")
     assert everything(program) == before
 

@@ -229,4 +229,4 @@ def test_a_history_without_identity_is_refused(program: Program, change: str) ->
     sql(program.history, change)
     for args in (["--resume-from", "1"], ["-c", "flow.json"]):
         result = refused(program, *args)
-        assert (result.code, "its identity is gone" in result.err) == (3, True)
+        assert (result.code, "its table database_identity lacks what it held" in result.err) == (3, True)

@@ -223,7 +223,7 @@ def test_a_job_put_off_for_lack_of_processes_is_dropped_or_tried_again(
     rows = program.jobs()
     assert (rows["a"]["status"], rows["b"]["status"]) == ("FAILED", b[0])
     assert rows["b"]["reason"] == (b[1] or "Could not be started: Resource temporarily unavailable")
-    assert err.count("Resource temporarily unavailable: going on with 1 at a time") == 1
+    assert err.count("(Resource temporarily unavailable): going on with 1 at a time") == 1
 
 
 def test_a_history_that_was_removed_is_kept_whole_in_the_spool(program: Program) -> None:

@@ -638,7 +638,7 @@ def test_a_status_of_jobs_for_runs(program: Program) -> None:
         2,
         "",
         f"Error: {what} (command line)\n"
-        "  expected RUNNING, INTERRUPTED, FAILED, PARTIAL, SUCCESS\n\n"
+        "  one of: running, interrupted, failed, partial, success\n\n"
         f"To see all options:\n  cd {program.folder} && executioner.py --help\n",
     )
 

@@ -309,7 +309,7 @@ def test_a_job_that_printed_nothing_has_no_log(
 ) -> None:
     """Exit 2; of a job that was skipped the reason is said."""
     one_run(program, {"id": "load", **columns})
-    expected = f"Error: load has no log in run 1{why} ({program.history})\n{to_see(program)}"
+    expected = f"Error: load has no log in run 1{why}\n{to_see(program)}"
     assert program("--show-log", "1", "load", *more) == Result(2, "", expected)
 
 
@@ -560,7 +560,7 @@ def test_following_ends_when_the_runner_was_killed(program: Program, at: str) ->
                 assert next_line(follower, "stderr") == "Waiting for b to start\n"
                 kill(runner)
                 out, err = rest_of(follower)
-                expected = f"Error: b has no log in run 1: it was skipped (run interrupted) ({program.history})\n"
+                expected = "Error: b has no log in run 1: it was skipped (run interrupted)\n"
                 expected += to_see(program)
                 assert (follower.returncode, out, err) == (2, "", expected)
         assert "Traceback" not in err
@@ -579,7 +579,7 @@ def test_following_a_job_that_will_not_start_ends_with_the_reason(program: Progr
             assert next_line(follower, "stderr") == "Waiting for b to start\n"
             let()
             out, err = rest_of(follower)
-    expected = f"Error: b has no log in run 1: it was skipped (dependency failed) ({program.history})\n"
+    expected = "Error: b has no log in run 1: it was skipped (dependency failed)\n"
     expected += to_see(program)
     assert (follower.returncode, out, err) == (2, "", expected)
 
@@ -722,14 +722,14 @@ def test_a_history_that_cannot_be_used_is_exit_3(program: Program, content: byte
 @pytest.mark.parametrize(
     ("args", "what"),
     [
-        (("--show-log",), 'Argument --show-log: expected a run id or "last"'),
-        (("--show-log", "x"), 'Argument --show-log: expected a run id or "last", got "x"'),
-        (("--show-log", "load", "1"), 'Argument --show-log: expected a run id or "last", got "load"'),
+        (("--show-log",), '--show-log: expected a run id or "last"'),
+        (("--show-log", "x"), '--show-log: expected a run id or "last", got "x"'),
+        (("--show-log", "load", "1"), '--show-log: expected a run id or "last", got "load"'),
         (("--show-log", "1", "a", "b"), '--show-log takes a run id and one job, got "b" as well'),
-        (("--show-log", "1", "--tail", "-1"), 'Argument --tail: expected a number from 0 to 1000000000, got "-1"'),
+        (("--show-log", "1", "--tail", "-1"), '--tail: expected a number from 0 to 1,000,000,000, got "-1"'),
         (
             ("--show-log", "1", "--tail", "ten"),
-            'Argument --tail: expected a number from 0 to 1000000000, got "ten"',
+            '--tail: expected a number from 0 to 1,000,000,000, got "ten"',
         ),
         (("--show-log", "1", "--dry-run"), "--dry-run does not go with --show-log"),
         (("--show-log", "1", "--status", "FAILED"), "--status does not go with --show-log"),

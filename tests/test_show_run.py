@@ -383,7 +383,7 @@ def test_how_jobs_end(program: Program) -> None:
         "✗ killed  - FAILED  (00:00:00) - Killed by SIGKILL",
         "✗ slow    - TIMEOUT (00:00:00) - Timed out after 00:00:00",
         "✗ absent  - FAILED  (00:00:00) - Exit code: 127 (command not found? PATH is /usr/bin:/bin)",
-        f"✗ nowhere - ERROR   (00:00:00) - Could not be started: No such file or directory: {program.folder}/made",
+        f"✗ nowhere - ERROR   (00:00:00) - Could not be started: its folder is gone: {program.folder}/made",
         "✗ check   - FAILED  (00:00:00) - Pre-check failed: check_file_exists(path='in'): no such file",
         "- left    - SKIPPED (--skip)",
         "- after   - SKIPPED (dependency failed)",
@@ -835,7 +835,7 @@ def test_a_status_that_no_job_has(program: Program, word: str, guess: str) -> No
         2,
         "",
         f'Error: --status: no status "{wrong}"{guess} (command line)\n'
-        "  expected PENDING, RUNNING, SUCCESS, FAILED, TIMEOUT, ERROR, INTERRUPTED, SKIPPED\n\n"
+        "  one of: pending, running, success, failed, timeout, error, interrupted, skipped\n\n"
         f"To see all options:\n  cd {program.folder} && executioner.py --help\n",
     )
 

@@ -258,7 +258,7 @@ def test_a_preview_says_what_a_run_would_do_first(program: Program) -> None:
     program.config({"a": "touch ran"})
     before = everything(program)
     result = program("-c", "flow.json", "--dry-run")
-    said = "The run would first take over the history of the earlier tool, after a backup beside it"
+    said = "the run would first take over the history of the earlier tool, after a backup beside it"
     assert (result.code, result.err) == (0, f"Note: {said}\n")
     assert result.out.startswith("DRY RUN - flow\n")
     assert everything(program) == before
@@ -677,7 +677,8 @@ def test_what_is_not_the_earlier_tools_is_refused(
         3,
         "",
         f"Error: This is not a history: an SQLite database of another program ({program.history})\n"
-        "It was not changed. Nothing was run. To use another history, add --db FILE.\n",
+        f"It was not changed. {'' if args == ('--list-runs',) else 'Nothing was run. '}"
+        "To use another history, add --db FILE.\n",
     )
     assert everything(program) == before
 

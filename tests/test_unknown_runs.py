@@ -223,7 +223,7 @@ def test_words_that_are_no_ids(program: Program, flag: str, word: str) -> None:
     """What is no id is an error of the command line, before any history is looked for."""
     err = refused(program(flag, word))
     step = f"To see all options:\n  cd {program.folder} && executioner.py --help\n"
-    assert err == f'Error: Argument {flag}: expected a run id or "last", got "{word}" (command line)\n{step}'
+    assert err == f'Error: {flag}: expected a run id or "last", got "{word}" (command line)\n{step}'
 
 
 def test_an_id_with_leading_zeros(program: Program) -> None:
@@ -236,7 +236,7 @@ def test_an_id_with_leading_zeros(program: Program) -> None:
 def test_a_missing_id(program: Program, flag: str) -> None:
     """Without an id the command line is wrong, and the screen names what is missing."""
     err = refused(program(flag))
-    assert err.startswith(f"Error: Argument {flag}: expected ")
+    assert err.startswith(f"Error: {flag}: expected ")
     assert "Traceback" not in err
 
 

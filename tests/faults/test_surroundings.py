@@ -92,7 +92,8 @@ def test_few_processes_and_many_workers() -> None:
         assert result.code == 0, result
         assert set(stranger.statuses().values()) == {"SUCCESS"}
         lines = result.err.splitlines()
-        warning = r"Warning: no more jobs can be started now \(Resource temporarily unavailable: /\S+/sleep\): going on with \d at a time"
+        why = r"Resource temporarily unavailable: /\S+/sleep"
+        warning = rf"Warning: no more jobs can be started now \({why}\): going on with \d at a time"
         assert lines and all(re.fullmatch(warning, line) for line in lines), lines
 
 
