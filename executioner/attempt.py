@@ -162,7 +162,8 @@ class Starter:
             progress.log_id = joblog.file_id(fd)
         attempt = f", attempt {number} of {of}" if of > 1 else ""
         try:
-            frame = joblog.begin(fd, path, f"{job.id}, run {conditions.run_id}{attempt}")
+            anew = path != progress.log_path
+            frame = joblog.begin(fd, path, f"{job.id}, run {conditions.run_id}{attempt}", anew=anew)
         except OSError:
             os.close(fd)
             raise

@@ -61,7 +61,8 @@ def create(folder: str, name: str, only_in: str | None = None) -> tuple[int, str
             make_folder(folder)
             made = True
         else:
-            os.fchmod(fd, 0o600)  # whatever the umask
+            if _takes_from_owner():
+                os.fchmod(fd, 0o600)  # whatever the umask
             return fd, path
 
 
@@ -82,8 +83,8 @@ class Section(Record):
     intact: bool
 
 
-def begin(fd: int, path: str, title: str) -> Frame:
-    """Write an attempt's header.
+def begin(fd: int, path: str, title: str, *, anew: bool = True) -> Frame:
+    """Write an attempt's header. ``anew`` says that the file is empty.
 
     Raises:
         OSError: it cannot be written.
@@ -92,7 +93,15 @@ def begin(fd: int, path: str, title: str) -> Frame:
     written = os.write(fd, header)
     if written != len(header):
         raise OSError(28, "No space left on device", path)
-    return Frame(fd, path, header, os.lseek(fd, 0, os.SEEK_CUR))
+    return Frame(fd, path, header, written if anew else os.lseek(fd, 0, os.SEEK_CUR))
+
+
+@lru_cache(maxsize=1)
+def _takes_from_owner() -> bool:
+    """Whether the umask denies a file's owner what we give. It can only be asked for by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return bool(mask & 0o600)
 
 
 def file_id(fd: int) -> tuple[int, int] | None:
@@ -127,8 +136,11 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
     with contextlib.suppress(OSError):
         size = os.fstat(frame.fd).st_size
         at = frame.start - len(frame.header)
-        intact = size >= frame.start and os.pread(frame.fd, len(frame.header), at) == frame.header
-        newline = b"" if not size or os.pread(frame.fd, 1, size - 1) == b"\n" else b"\n"
+        found = os.pread(frame.fd, len(frame.header), at)
+        intact = size >= frame.start and found == frame.header
+        if size != frame.start or not intact:
+            found = os.pread(frame.fd, 1, size - 1) if size else b"\n"
+        newline = b"" if found[-1:] == b"\n" else b"\n"
         footer = f"=== {safe(verdict)}, {duration(seconds)}, {_stamp()} ===\n"
         os.write(frame.fd, newline + footer.encode("utf-8", "replace"))
     with contextlib.suppress(OSError):

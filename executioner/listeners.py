@@ -5,7 +5,16 @@ import os
 from collections.abc import Sequence
 
 from executioner import joblog
-from executioner.events import AttemptFailed, Event, JobEnded, JobsReused, JobsSkipped, RunInterrupted, Warned
+from executioner.events import (
+    AttemptFailed,
+    AttemptStarting,
+    Event,
+    JobEnded,
+    JobsReused,
+    JobsSkipped,
+    RunInterrupted,
+    Warned,
+)
 from executioner.model import FAILURES, JobStatus
 from executioner.render.error import warning_text
 from executioner.render.progress import event_line, interrupted_line, output_lines
@@ -101,8 +110,8 @@ class Reporter:
             line = event_line(event, self._tally.ended, self._total, _PLAIN, verbose=True)
             if line is not None:
                 logged.append((event.at, line))
-            if self._out is not None:
-                shown += self._shown(event, self._out.palette)
+                if self._out is not None and (self._verbose or not isinstance(event, AttemptStarting)):
+                    shown += self._shown(event, line, self._out.palette)
         if logged:
             self._log.write_all(logged)
         # to a reader that takes nothing for long, lines are lost; the run's log has them all
@@ -112,10 +121,10 @@ class Reporter:
         left = [stream.push() for stream in streams]
         return any(left)
 
-    def _shown(self, event: Event, palette: Palette) -> list[str]:
-        line = event_line(event, self._tally.ended, self._total, palette, verbose=self._verbose)
-        if line is None:
-            return []
+    def _shown(self, event: Event, plain: str, palette: Palette) -> list[str]:
+        line: str | None = plain
+        if palette != _PLAIN:
+            line = event_line(event, self._tally.ended, self._total, palette, verbose=True)
         lines = [f"{clock_time(event.at)} {line}"]
         if isinstance(event, JobEnded | AttemptFailed) and event.attempts:
             lines += self._tail(event)

@@ -22,6 +22,7 @@ else:
             cls = super().__new__(mcs, name, bases, {**namespace, "__slots__": ()})
             fields = tuple(cls.__annotations__)
             cls._fields = cls.__match_args__ = fields
+            cls._size = len(fields)
             cls._field_defaults = {field: namespace[field] for field in fields if field in namespace}
             for at, field in enumerate(fields):
                 setattr(cls, field, _tuplegetter(at, field))
@@ -31,7 +32,7 @@ else:
         """A tuple with named fields: one for each annotation, with a default where one is assigned."""
 
         def __new__(cls, *args, **given):  # noqa: D102
-            if given or len(args) != len(cls._fields):
+            if given or len(args) != cls._size:
                 args = _completed(cls, args, given)
             return tuple.__new__(cls, args)
 

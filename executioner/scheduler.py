@@ -426,16 +426,16 @@ class Scheduler:
         started = progress.started_mono
         self._tell(
             JobEnded(
-                at=time(),
-                job=job,
-                status=status,
-                reason=reason,
-                exit_code=exit_code,
-                duration_s=None if started is None else progress.ended_mono - started,
-                attempts=tuple(progress.attempts),
-                memory_mb=progress.memory_mb,
-                cpu_percent=progress.cpu_percent,
-                log_path=progress.log_path,
+                time(),
+                job,
+                status,
+                reason,
+                exit_code,
+                None if started is None else progress.ended_mono - started,
+                tuple(progress.attempts),
+                progress.memory_mb,
+                progress.cpu_percent,
+                progress.log_path,
             )
         )
         if status is JobStatus.SUCCESS:

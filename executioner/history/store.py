@@ -287,8 +287,8 @@ class HistoryWriter:
     def _commit(self, end: RunEnd | None) -> bool:
         try:
             self._execute("BEGIN IMMEDIATE")
-            for job, columns in self._changes:
-                self._execute(self._update(tuple(columns)), (*columns.values(), self.run_id, job))
+            for statement, values in self._statements():
+                self._connection.executemany(statement, values)
             if end is not None:
                 columns = run_columns(end)
                 self._execute(
@@ -336,6 +336,20 @@ class HistoryWriter:
         with self._explained():
             details = run_details(self._connection, self.run_id)
         return None if details is None else details.as_object()
+
+    def _statements(self) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+        """The statements that write what was noted: changes in a row of the same columns are one."""
+        last: tuple[str, ...] = ()
+        values: list[tuple[object, ...]] = []
+        for job, columns in self._changes:
+            names = tuple(columns)
+            if names != last and values:
+                yield self._update(last), values
+                values = []
+            last = names
+            values.append((*columns.values(), self.run_id, job))
+        if values:
+            yield self._update(last), values
 
     def _update(self, columns: tuple[str, ...]) -> str:
         statement = self._updates.get(columns)

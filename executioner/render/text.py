@@ -3,6 +3,7 @@
 import os.path
 import re
 import time
+from functools import lru_cache
 
 from executioner.record import Record
 
@@ -96,12 +97,17 @@ def limit(seconds: float) -> str:
 
 def local_time(at: float) -> str:
     """``2025-05-23 09:45:00`` in the local time zone."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return _local_second(int(at // 1))
 
 
 def clock_time(at: float) -> str:
     """``09:45:00`` in the local time zone."""
-    return time.strftime("%H:%M:%S", time.localtime(at))
+    return _local_second(int(at // 1))[11:]
+
+
+@lru_cache(maxsize=4)  # most instants that a busy run tells of share their second
+def _local_second(second: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
 
 
 def count(number: int, noun: str) -> str:
