@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from harness import Program, attempts, is_running, pid_in
 
+pytestmark = pytest.mark.promise(1)
+
 PLUGIN = """
 import ctypes, os, signal, sys, time
 

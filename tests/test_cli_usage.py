@@ -14,6 +14,8 @@ from screens import everything, on_screen, paste, plain
 
 from executioner import __version__
 
+pytestmark = pytest.mark.promise(7)
+
 FLAGS = (
     *("-c", "--config", "--dry-run", "--skip", "--env", "--continue-on-error", "--parallel", "-j", "--workers"),
     *("--sequential", "--db", "--validate", "--simple-config", "--sample-config", "--config-schema", "--format"),

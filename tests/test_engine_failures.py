@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from harness import Program, gate, wait_until
 
+pytestmark = pytest.mark.promise(1)
+
 
 def test_fail_fast_lets_running_jobs_finish_and_skips_the_rest(program: Program) -> None:
     """After a failure nothing more starts, what runs may finish, and each skipped job says why."""

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from harness import Program, attempts
 
+pytestmark = pytest.mark.promise(6)
+
 
 def log_of(program: Program, job: str = "a", run_id: int = 1) -> Path:
     """A job's log as the history names it."""

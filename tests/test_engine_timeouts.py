@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from harness import Program, attempts, is_running, pid_in, wait_until
 
+pytestmark = pytest.mark.promise(5)
+
 #: A limit that leaves a busy machine the time to start what the test is about.
 ENOUGH_S = 1.0
 

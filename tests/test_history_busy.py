@@ -8,8 +8,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from harness import Program, ended, wait_until
 from history_tools import gate, has_open, lock_path, pid_in, region, wait_for_end
+
+pytestmark = pytest.mark.promise(10)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import Program, Result, ended
 from history_tools import gate, integrity, names, pid_in
+
+pytestmark = pytest.mark.promise(9)
 
 
 def break_history(runner: "subprocess.Popen[str]", program: Program) -> None:

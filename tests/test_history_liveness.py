@@ -19,6 +19,8 @@ from history_tools import (
     wait_for_end,
 )
 
+pytestmark = pytest.mark.promise(3, 4)
+
 
 def waiting_job(name: str = "up") -> str:
     """A command that tells its pid in a file, then waits at the gate."""

@@ -13,6 +13,8 @@ import pytest
 from harness import Program, Result
 from history_tools import as_an_ordinary_user, names, ordinary_user, sql
 
+pytestmark = pytest.mark.promise(8)
+
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> bytes:

@@ -9,6 +9,8 @@ import pytest
 from harness import Program, ended, wait_until
 from history_tools import UTC_TEXT, gate, names, peeking, seen, sql
 
+pytestmark = pytest.mark.promise(2, 3)
+
 
 def test_a_run_and_all_its_jobs_are_there_before_the_first_job_starts(program: Program) -> None:
     """The first job finds its run, itself RUNNING and every other job PENDING."""

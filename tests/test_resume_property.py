@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from harness import Program, Result, wait_until
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+pytestmark = pytest.mark.promise(2)
 
 EXAMPLES = int(os.environ.get("EXECUTIONER_EXAMPLES", "12"))
 STEPS = 8

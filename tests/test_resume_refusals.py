@@ -25,6 +25,8 @@ from resume_tools import (
 )
 from screens import figures
 
+pytestmark = pytest.mark.promise(4)
+
 # screens.md, 6
 LEFTOVERS = """\
 Error: 1 job of run 253 is still running (etl01)

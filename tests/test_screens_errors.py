@@ -4,6 +4,8 @@ import pytest
 from harness import Program
 from screens import CONFIG_ERRORS, assert_harmless, everything, on_screen
 
+pytestmark = pytest.mark.promise(7)
+
 
 def golden_config(program: Program) -> None:
     """A config with the four problems of screen 1."""

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from harness import Program, attempts, ended, gate, is_running, pid_in, wait_until
 
+pytestmark = pytest.mark.promise(5)
+
 Process = subprocess.Popen[str]
 
 POLITE = "trap 'echo cleaned; exit 0' TERM; echo $$ > pid; touch up; sleep 300 & wait"

@@ -14,6 +14,8 @@ from executioner.config import samples
 from executioner.errors import ConfigError
 from executioner.model import FAILURES, Check, JobStatus, NextStep, Notification, Plugin, RetryPolicy, Workflow
 
+pytestmark = pytest.mark.promise(7)
+
 PATH = "/srv/etl/nightly.json"
 JOBS = [{"id": "a", "command": "true"}]
 

@@ -16,6 +16,8 @@ from executioner.config.keys import APPLICATION, CHECK, JOB, PLUGIN, json_schema
 from executioner.config.objects import NOTHING, Key, ObjectOf
 from executioner.errors import ConfigError
 
+pytestmark = pytest.mark.promise(7)
+
 jsonschema = pytest.importorskip("jsonschema")
 
 ROOT = Path(__file__).parents[2]
