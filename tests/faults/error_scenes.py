@@ -30,6 +30,33 @@ _CHOICES = re.compile(r"(?<=\(choose from )[^)]+")  # quoted by some versions of
 _BY = re.compile(r"(?<=\(by )\S+(?=, )")
 _SEARCH_PATH = re.compile(r"PATH is /[^)]*")
 _LONG = re.compile(r"(\w)\1{200,}")
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_SIZES = re.compile(r"(?<=, )\d[\d.]* (bytes|KiB|MiB)")
+#: A machine that is always the same: the program is the real one, what it is told of the machine is not.
+_MACHINE = f"""
+import os, platform, resource, sqlite3, sys
+from types import SimpleNamespace
+sys.path[0] = {str(ROOT)!r}
+import executioner
+from executioner import mounts
+executioner.__version__ = "2.0.0"
+platform.python_version = lambda: "3.13.5"
+platform.release = lambda: "6.12.48"
+sqlite3.sqlite_version_info = (3, 51, 3)
+os.statvfs = lambda path: SimpleNamespace(f_blocks=1, f_bavail=30_000_000, f_frsize=4096)
+mounts.network_file_system.__defaults__ = (os.devnull,)
+resource.getrlimit = lambda limit: (1024, 4096)
+"""
+_START = """
+from executioner.cli import main
+sys.exit(main(sys.argv[1:], ["executioner.py", *sys.argv[1:]]))
+"""
+#: The history lies on a network file system.
+_NETWORK = """
+def elsewhere(path, mounts=""):
+    return "nfs4"
+mounts.network_file_system = elsewhere
+"""
 
 
 class Stage:
@@ -55,6 +82,7 @@ class Stage:
         text = re.sub(rf"[^\s(]+@{re.escape(host)}(?![\w-])", "etl@etl01", text)
         text = re.sub(rf"(?<=\(){re.escape(host)}(?=\))", "etl01", text)
         text = _SEARCH_PATH.sub("PATH is ...", _PIDS.sub("pid 4711", text))
+        text = _UTC.sub("0000-00-00T00:00:00.000000Z", text)
         text = _BY.sub("etl", _FILES.sub("200", text))
         text = _CHOICES.sub(lambda match: match.group().replace("'", ""), text)
         return figures(text)
@@ -90,6 +118,33 @@ class Stage:
         )
         typed = " ".join([f"{before}; executioner.py", *args])
         self.note(title, typed, done.returncode, done.stdout, done.stderr)
+
+    def elsewhere(
+        self,
+        title: str,
+        *args: str,
+        machine: str = "",
+        is_ordinary: bool = False,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        """Play a scene on a machine that is always the same but for what is said of it in Python."""
+        command = [sys.executable, "-c", _MACHINE + machine + _START, *args]
+        if is_ordinary:
+            code, out, err = ordinary_user(command, self.program)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=self.program.environment(env),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            code, out, err = done.returncode, done.stdout, done.stderr
+        before = "".join(f"{name}={value} " for name, value in (env or {}).items())
+        typed = " ".join([f"{before}executioner.py", *args])
+        self.note(title, typed, code, _SIZES.sub("40 KiB", out), err)
 
     def quietly(self, *args: str) -> Ended:
         """Prepare a scene."""
@@ -143,6 +198,13 @@ def command_line(stage: Stage) -> None:
         "a bare word": ["list"],
         "a word too many": ["-c", "flow.json", "more"],
         "an option without its argument": ["-c"],
+        "an option without its value": ["--list-runs", "--user"],
+        "two hyphens for a value": ["-c", "flow.json", "--from-job=--"],
+        "results from no file": ["--import-spool="],
+        "results, and a run": ["-c", "flow.json", "--import-spool", "x.spool.json"],
+        "two commands, one of them the doctor": ["--doctor", "--list-runs"],
+        "an option that the doctor does not take": ["--doctor", "--dry-run"],
+        "CSV of the doctor": ["--doctor", "--format", "csv"],
         "a run id without its argument": ["--resume-from"],
         "a flag with an argument": ["--quiet=1"],
         "a choice that is none": ["-c", "flow.json", "--color", "red"],
@@ -369,6 +431,7 @@ def reasons(stage: Stage) -> None:
     )
     (stage.folder / "ora.txt").write_text("fine\nORA-00942: table or view does not exist\n")
     (stage.folder / "gone").mkdir()
+    (stage.folder / "swapped").mkdir()
     ora = {"name": "check_no_ora_errors", "params": {"log_file": "ora.txt"}}
     none = {"name": "check_no_ora_errors", "params": {"log_file": "none*"}}
     checks = [{"name": name} for name in ("no", "raises", "exits", "killed")]
@@ -386,6 +449,8 @@ def reasons(stage: Stage) -> None:
         *(job(f"check_{one['name']}", post_checks=[one]) for one in checks),
         job("remove", "rmdir gone"),
         job("folderless", "true", "remove", working_dir="gone"),
+        job("swap", "rmdir swapped; touch swapped"),
+        job("in_a_file", "true", "swap", working_dir="swapped"),
         job("after", "true", "exit"),
         dependency_plugins=["checks.py"],
         continue_on_error=True,
@@ -479,8 +544,9 @@ def failing(stage: Stage) -> None:
             wait_until(lambda run=run_id: program.jobs(run)["r"]["retry_history"], "a failed attempt")
             size = Path(f"{program.history}-wal").stat().st_size
             resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (size, size))
-            if is_full:
-                (stage.folder / f"logs/executioner.flow.run-{run_id}.spool.json").mkdir()
+            if is_full:  # every name that the file may have is taken
+                for at in range(1, 100):
+                    (stage.folder / f"logs/executioner.flow.run-{run_id}{f'-{at}' * (at > 1)}.spool.json").mkdir()
             let_through()
             out, err = runner.communicate()
         stage.note(title, "executioner.py -c flow.json -j 2", runner.returncode, out, err)
@@ -585,10 +651,10 @@ def looking_back(stage: Stage) -> None:
     for title, words in {
         "a misspelt application": ["--app", "flwo"],
         "a status that no run has": ["--status", "interrupted"],
-        "a user who never ran anything": ["--user", "nobody", "--app", "flow", "--resumable"],
+        "a user who never ran anything": ["--user", "zoe", "--app", "flow", "--resumable"],
         "times in the wrong order": ["--since", "today", "--until", "yesterday"],
         "a day": ["--since", "2025-05-23", "--until", "2025-05-23"],
-        "the last days": ["--since", "7d", "--user", "nobody"],
+        "the last days": ["--since", "7d", "--user", "zoe"],
         "days ago": ["--until", "7d"],
         "all filters": [
             "--app",
@@ -780,6 +846,12 @@ def histories(stage: Stage) -> None:
         "cut": place("cut.db", good[: len(good) // 2]),
         "rubbish": place("rubbish.db", good[:4096] + b"\xff" * (len(good) - 4096)),
         "without tables": place("tables.db", good, "DROP TABLE job_history"),
+        "tables that no text describes": place(
+            "words.db",
+            good,
+            "PRAGMA writable_schema = ON",
+            "UPDATE sqlite_schema SET name = CAST(x'ff' AS TEXT) WHERE name = 'job_history'",
+        ),
         "without identity": place("identity.db", good, "DELETE FROM database_identity"),
         "a name that is too long": "x" * 300,
         "a loop of links": "loop.db",
@@ -789,6 +861,8 @@ def histories(stage: Stage) -> None:
         stage(title, "-c", "flow.json", "--db", name)
         if title in ("text", "newer", "rubbish"):
             stage(f"{title}, only looked at", "--list-runs", "--db", name)
+    stage.elsewhere("on a network file system", "-c", "flow.json", "--db", "good.db", machine=_NETWORK)
+    stage.elsewhere("the same, a preview", "-c", "flow.json", "--db", "good.db", "--dry-run", machine=_NETWORK)
     (stage.folder / "link.db.lock").symlink_to("elsewhere")
     stage("a lock file that is a link", "-c", "flow.json", "--db", "link.db")
     schema = (ROOT / "tests/data/schema-version-1.sql").read_text()
@@ -854,3 +928,248 @@ def forbidden(stage: Stage) -> None:
     (stage.folder / "flow.json").chmod(0)
     play("a config that may not be read", "-c", "flow.json")
     folder.chmod(0o755)
+
+
+# --- results that wait ----------------------------------------------------------------------------
+
+
+def _fail(stage: Stage, *more: Mapping[str, Any], history: Path | None = None) -> Path:
+    """A run of ``a`` (and more) whose history cannot be written any more while ``a`` runs; its spool file."""
+    program = stage.program
+    path = program.history if history is None else history
+    stage.jobs(job("a", "echo $$ > up; read x < gate"), *more)
+    for name in ("up", "gate"):
+        (stage.folder / name).unlink(missing_ok=True)
+    typed = ("-c", "flow.json", "--db", str(path))
+    with gate(program) as let_through, ended(program.start(*typed)) as runner:
+        pid_in(program, "up")
+        size = Path(f"{path}-wal").stat().st_size
+        resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (size, size))
+        let_through()
+        runner.communicate()
+    assert runner.returncode == 3
+    [[run_id]] = sql(path, "SELECT max(run_id) FROM run_metadata")
+    return stage.folder / f"logs/executioner.flow.run-{run_id}.spool.json"
+
+
+@group("Importing results")
+def importing(stage: Stage) -> None:
+    """--import-spool: what is no such file, which history and run are meant, and what was done."""
+    program = stage.program
+    good: dict[str, Any] = {
+        "executioner_spool": 1,
+        "history": "/x/history.db",
+        "history_id": "x",
+        "run_id": 1,
+        "application_name": "flow",
+        "start_time": "2026-01-01T00:00:00.000000Z",
+        "reason": "?",
+        "run": {"status": "FAILED"},
+        "jobs": [{"id": "a", "status": "FAILED"}],
+    }
+    os.mkfifo(stage.folder / "pipe")
+    stage("no such file", "--import-spool", "nope.spool.json")
+    stage("a folder", "--import-spool", ".")
+    stage("a pipe", "--import-spool", "pipe")
+    wrongs: dict[str, Any] = {
+        "a file that was cut": json.dumps(good)[:-5],
+        "a config": '{"jobs": []}',
+        "a newer form": {"executioner_spool": 2},
+        "no run id": {"run_id": True},
+        "no run": {"run": []},
+        "a job without an id": {"jobs": [{"status": "FAILED"}]},
+        "a column of the run that there is not": {"run": {"x": 1}},
+        "a column of a job that there is not": {"jobs": [{"id": "a", "x": 1}]},
+        "a value that is none": {"jobs": [{"id": "a", "reason": ["x"]}]},
+        "a number that is none": json.dumps({**good, "run": {"duration_seconds": float("nan")}}),
+        "a job that runs": {"jobs": [{"id": "a", "status": "RUNNING"}]},
+    }
+    for title, wrong in wrongs.items():
+        text = wrong if isinstance(wrong, str) else json.dumps({**good, **wrong})
+        (stage.folder / "wrong.json").write_text(text)
+        stage(title, "--import-spool", "wrong.json")
+    (stage.folder / "lost.json").write_text(json.dumps(good))
+    stage("a history that is gone", "--import-spool", "lost.json")
+    stage("a history that is at no path", "--import-spool", "lost.json", "--db", "nope.db")
+
+    spool = _fail(stage, job("b", "true", "a"))
+    shown = str(spool.relative_to(stage.folder))
+    stage("a run whose results wait", "--show-run", "1")
+    stage("such a run, resumed", "-c", "flow.json", "--resume-from", "1")
+    stage("a preview", "--import-spool", shown, "--dry-run")
+    stage("imported", "--import-spool", shown)
+    stage("imported already", "--import-spool", shown)
+    stage("its other name", "--import-spool", f"{shown}.imported", keep_out=False)
+    content = json.loads(Path(f"{spool}.imported.imported").read_text())
+    other = {**content, "jobs": [*content["jobs"], {"id": "stranger", "status": "SUCCESS"}]}
+    (stage.folder / "stranger.json").write_text(json.dumps(other))
+    stage("a job that the run does not have", "--import-spool", "stranger.json")
+    stage.jobs(job("x"), name="other.json")
+    stage.quietly("-c", "other.json", "--db", "other.db")
+    (stage.folder / "again.json").write_text(json.dumps(content))
+    stage("another history, with another run of that id", "--import-spool", "again.json", "--db", "other.db")
+    (stage.folder / "again.json").write_text(json.dumps({**content, "run_id": 7}))
+    stage("another history, without a run of that id", "--import-spool", "again.json", "--db", "other.db")
+    only_end = {**content, "run": {**content["run"], "total_jobs": 2}, "jobs": []}
+    (stage.folder / "end.json").write_text(json.dumps(only_end))
+    stage("the end of a run, a preview", "--import-spool", "end.json", "--dry-run")
+
+    stage.jobs(job("a", "echo $$ > up; read x < gate"), name="live.json")
+    for name in ("up", "gate"):
+        (stage.folder / name).unlink(missing_ok=True)
+    with gate(program) as let_through, ended(program.start("-c", "live.json")) as runner:
+        pid_in(program, "up")
+        [row] = program.rows(
+            "SELECT run_id, application_name, start_time FROM run_metadata WHERE status = 'RUNNING'"
+        )
+        live = {**good, **row, "history": str(program.history)}
+        (stage.folder / "live.spool.json").write_text(json.dumps(live))
+        stage("a run that is still on", "--import-spool", "live.spool.json")
+        let_through()
+        runner.communicate()
+
+    stage.jobs(job("a"), job("b", f"rm -f {program.history}*", "a"), job("c", "exit 1", "b"))
+    stage("a history that is removed", "-c", "flow.json", "--quiet")
+    [gone] = (stage.folder / "logs").glob("executioner.flow.run-*.spool.json")
+    shutil.copy(gone, stage.folder / "whole.json")
+    stage("into a new history", "--import-spool", str(gone.relative_to(stage.folder)), keep_out=False)
+    for path in program.history.parent.iterdir():
+        path.unlink()
+    for _ in range(int(json.loads((stage.folder / "whole.json").read_text())["run_id"])):
+        stage.quietly("-c", "other.json")
+    stage("under another id", "--import-spool", "whole.json")
+
+
+# --- the doctor -----------------------------------------------------------------------------------
+
+
+@group("Doctor")
+def doctor(stage: Stage) -> None:
+    """--doctor: the whole screen, in each state that it tells of."""
+    program = stage.program
+    look = stage.elsewhere
+    look("nothing yet", "--doctor")
+    look("nothing yet, quiet", "--doctor", "--quiet")
+    (stage.folder / "file").touch()
+    look("a history below a file", "--doctor", "--db", "file/x.db")
+    look("a history that cannot be made", "--doctor", "--db", "/proc/history.db")
+    look("no such config", "--doctor", "-c", "nope.json")
+    (stage.folder / "broken.json").write_text('{"jobs": [}')
+    look("a config that is no JSON", "--doctor", "-c", "broken.json")
+    look("a config that is no JSON, with a history", "--doctor", "-c", "broken.json", "--db", "x.db")
+    (stage.folder / "flow.json").write_text('{"jobs": [{"id": "a"}], "log_dirr": "x"}')
+    look("a config that is wrong", "--doctor", "-c", "flow.json")
+    stage.jobs(job("a"))
+    stage.quietly("-c", "flow.json")
+    look("in order", "--doctor", "-c", "flow.json")
+    look("in order, without a config", "--doctor")
+    look("in order, as JSON", "--doctor", "--format", "json")
+    look("an older SQLite", "--doctor", machine="sqlite3.sqlite_version_info = (3, 46, 1)\n")
+    look("few open files", "--doctor", machine="resource.getrlimit = lambda limit: (64, 4096)\n")
+    space = "os.statvfs = lambda path: SimpleNamespace(f_blocks={}, f_bavail={}, f_frsize=4096)\n"
+    look("little space", "--doctor", machine=space.format(1, 100_000))
+    look("no space", "--doctor", machine=space.format(1, 3))
+    look("space that cannot be told", "--doctor", machine=space.format(0, 0))
+    look("on a network file system", "--doctor", machine=_NETWORK)
+    no_locks = "from executioner.history import lock\nlock._SETLK = lock._GETLK = None\n"
+    look("a system without such locks", "--doctor", machine=no_locks)
+    stage.jobs(job("a"), log_dir="file/logs")
+    look("a log folder that cannot be made", "--doctor", "-c", "flow.json")
+    stage.jobs(job("a"), history_db="own.db")
+    look("the config's history", "--doctor", "-c", "flow.json")
+    look("that of the environment", "--doctor", env={"EXECUTIONER_DB": "e.db"})
+    program.history.chmod(0o644)
+    look("a history that everybody may read", "--doctor")
+    program.history.chmod(0o600)
+    lock = Path(f"{program.history}.lock")
+    lock.unlink()
+    lock.mkdir()
+    look("a lock that is no file", "--doctor")
+    lock.rmdir()
+
+    shutil.copy(program.history, stage.folder / "good.db")
+    good = (stage.folder / "good.db").read_bytes()
+    shutil.copy(stage.folder / "good.db", stage.folder / "odd.db")
+    sql(stage.folder / "odd.db", "UPDATE job_history SET status = 'RUNNING'")
+    look("rows that contradict each other", "--doctor", "--db", "odd.db")
+    shutil.copy(stage.folder / "good.db", stage.folder / "index.db")
+    sql(
+        stage.folder / "index.db",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, '(user,', '(host,') WHERE name = 'run_by_user'",
+    )
+    look("an index that lacks a row", "--doctor", "--db", "index.db")
+    (stage.folder / "rubbish.db").write_bytes(good[:4096] + b"\xff" * (len(good) - 4096))
+    (stage.folder / "rubbish.db.version-1.bak").touch()
+    look("damaged", "--doctor", "--db", "rubbish.db")
+    (stage.folder / "cut.db").write_bytes(good[: len(good) // 2])
+    look("cut", "--doctor", "--db", "cut.db")
+    (stage.folder / "newer.db").write_bytes(good)
+    sql(stage.folder / "newer.db", "PRAGMA user_version = 99")
+    look("newer", "--doctor", "--db", "newer.db")
+    sql(stage.folder / "foreign.db", "CREATE TABLE bookmarks (url TEXT)")
+    look("another program's", "--doctor", "--db", "foreign.db")
+    look("another program's, quiet", "--doctor", "--db", "foreign.db", "--quiet")
+    look("a folder", "--doctor", "--db", ".")
+    with closing(sqlite3.connect(stage.folder / "old.db")) as connection, connection:
+        connection.executescript((ROOT / "tests/data/schema-version-1.sql").read_text())
+    (stage.folder / "old.db").chmod(0o600)
+    look("older", "--doctor", "--db", "old.db")
+    rows = [earlier_job("5", "a", "SUCCESS", "2025-05-23 09:45:00")]
+    make_earlier(stage.folder / "earlier.db", version_6, "CREATE TABLE x (x)", ids="TEXT", jobs=rows, summaries=[])
+    (stage.folder / "earlier.db").chmod(0o600)
+    look("the earlier tool's", "--doctor", "--db", "earlier.db")
+
+
+@group("Doctor: runs")
+def doctor_of_runs(stage: Stage) -> None:
+    """--doctor: runs that are on, were killed, left something running, or could not be recorded."""
+    program = stage.program
+    look = stage.elsewhere
+    spool = _fail(stage, job("b", "true", "a"))
+    look("results that wait", "--doctor", "-c", "flow.json")
+    stage.quietly("--import-spool", str(spool))
+    stage.jobs(job("a", "echo $$ > up; read x < gate"))
+    for name in ("up", "gate"):
+        (stage.folder / name).unlink(missing_ok=True)
+    with gate(program) as let_through:
+        with ended(program.start("-c", "flow.json")) as runner:
+            pid = pid_in(program, "up")
+            look("a run that is on", "--doctor")
+            kill(runner)
+        look("a run that was killed, and what it left", "--doctor")
+        let_through()
+    wait_for_end(pid)
+    look("a run that was killed", "--doctor")
+    lock = Path(f"{program.history}.lock")
+    lock.unlink()
+    lock.mkdir()
+    look("a run of which nobody can tell", "--doctor")
+
+
+@group("Doctor and imports without rights")
+def without_rights(stage: Stage) -> None:
+    """The same, as an ordinary user."""
+    program = stage.program
+    spool = _fail(stage, job("b", "true", "a"))
+    logs = spool.parent
+    logs.chmod(0o555)
+    shown = str(spool.relative_to(stage.folder))
+    stage.elsewhere("results in a folder that may not be written", "--import-spool", shown, is_ordinary=True)
+    stage.elsewhere("logs in a folder that may not be written", "--doctor", is_ordinary=True)
+    logs.chmod(0o755)
+    lock = Path(f"{program.history}.lock")
+    program.history.chmod(0o444)
+    lock.chmod(0o444)
+    stage.elsewhere("a history and a lock that may not be written", "--doctor", is_ordinary=True)
+    lock.chmod(0)
+    program.history.chmod(0o600)
+    stage.elsewhere("a lock that may not be read", "--doctor", is_ordinary=True)
+    program.history.chmod(0)
+    stage.elsewhere("a history that may not be read", "--doctor", is_ordinary=True)
+    program.history.chmod(0o600)
+    lock.chmod(0o600)
+    program.history.parent.chmod(0o555)
+    stage.elsewhere("a folder that may not be written", "--doctor", is_ordinary=True)
+    stage.elsewhere("results for a history that may not be written", "--import-spool", shown, is_ordinary=True)
+    program.history.parent.chmod(0o700)

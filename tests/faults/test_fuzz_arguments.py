@@ -1,6 +1,7 @@
 """Command lines made by chance of all options that there are, right and wrong, upon a history of several runs."""
 
 import itertools
+import json
 import random
 import re
 import shutil
@@ -22,8 +23,9 @@ _MOST_TYPED = 500_000  # characters that the system surely takes
 #: With one of these a command line runs nothing and changes nothing.
 READING = (
     *("--list-runs", "--show-run", "--show-log", "--validate", "--dry-run", "--simple-config", "--sample-config"),
-    *("--config-schema", "--help", "-h", "--version"),
+    *("--config-schema", "--help", "-h", "--version", "--doctor"),
 )
+RECORDING = ("--mark-success", "--import-spool")
 RUNNING = ("-c", "--config", "--resume-from")
 CONFIGS = ("flow.json", "fails.json", "dies.json", "broken.json", "./flow.json")
 JOBS = ("a", "b", "c", "d", "e")
@@ -106,6 +108,7 @@ FITTING: dict[str, Sequence[str]] = {
     "--resume-from": RUN_IDS,
     "--from-job": JOBS,
     "--if-changed": ("stop", "keep", "rerun", "other"),
+    "--import-spool": ("run-2.spool.json", "gone.spool.json", "cut.spool.json", "flow.json"),
     "--reason": ("mended", "", "\x1b[2J"),
     "--last": ("1", "2", "20", "1000000000", "0"),
     "--limit": ("1", "3"),
@@ -122,7 +125,7 @@ FITTING: dict[str, Sequence[str]] = {
 }
 #: What an error may end with beside a command: what was not done, or where to look.
 STATEMENT = re.compile(
-    r"Nothing was (run|marked)\b|It was not changed\.|^To use another history, add |^Is the path right\?"
+    r"Nothing was (run|marked|imported)\b|It was not changed\.|^To use another history, add |^Is the path right\?"
     r"|^Use --list-runs|^History: |^Add --dry-run to preview|cd to another one first"
 )
 COMMAND = re.compile(r"  (cd \S.* && )?executioner\.py( |$)")
@@ -171,6 +174,7 @@ def command_line(number: int) -> list[str]:
             [
                 *(["-c"], ["-c"], ["--resume-from"], ["-c", "--resume-from"], ["--list-runs"], ["--show-run"]),
                 *(["--show-log"], ["--mark-success"], ["-c", "--validate"], ["-c", "--dry-run"], ["--help"]),
+                *(["--import-spool"], ["--doctor"], ["-c", "--doctor"]),
             ]
         )
         for name in first:
@@ -209,6 +213,8 @@ def command_line(number: int) -> list[str]:
             "--show-run": ("--status", "--format", "-c", "--color"),
             "--show-log": ("--follow", "--tail", "-c"),
             "--mark-success": ("--yes", "--reason", "--dry-run", "-c"),
+            "--import-spool": ("--dry-run", "--db", "--format", "--quiet"),
+            "--doctor": ("-c", "--db", "--format", "--quiet"),
         }.get(first[0], ("--debug",))
         for name in rng.choices(fitting, k=rng.choice((0, 0, 1, 1, 2, 3))):
             names, takes, several = by_name[name]
@@ -248,6 +254,22 @@ def prepared(program: Program) -> None:
     assert program("-c", "flow.json", "--skip", "e", "--db", "own.db").code == 0
     assert program("-c", "fails.json", "--parallel").code == 1
     (program.folder / "ran").unlink()
+    run = program.run_row(2)
+    spool = {
+        "executioner_spool": 1,
+        "history": str(program.history),
+        "history_id": "x",
+        "run_id": 2,
+        "application_name": run["application_name"],
+        "start_time": run["start_time"],
+        "reason": "?",
+        "run": {"status": "INTERRUPTED", "total_jobs": 5},
+        "jobs": [{"id": "c", "status": "SUCCESS"}],
+    }
+    text = json.dumps(spool)
+    (program.folder / "run-2.spool.json").write_text(text)
+    (program.folder / "cut.spool.json").write_text(text[:-20])
+    (program.folder / "gone.spool.json").write_text(json.dumps({**spool, "history": "/nope/history.db"}))
 
 
 def restore(kept: Path, place: Path) -> None:
@@ -273,7 +295,7 @@ def assert_well_behaved(
     err = _ESCAPES.sub("", ended.err)
     if "--debug" in words:  # that asks for tracebacks
         err = err[max(err.rfind("\nError: ") + 1, 0) :]
-    if not given.isdisjoint(READING) or given.isdisjoint((*RUNNING, "--mark-success")):
+    if not given.isdisjoint(READING) or given.isdisjoint((*RUNNING, *RECORDING)):
         assert not changed, f"{case}: something was written"
     if given.isdisjoint(RUNNING) or not given.isdisjoint(READING) or ended.code in (2, 3):
         assert ran == [], f"{case}: jobs ran"
@@ -283,7 +305,9 @@ def assert_well_behaved(
         assert not changed, f"{case}: something was written"
     skipped = {name for flag, value in itertools.pairwise(words) if flag == "--skip" for name in value.split(",")}
     assert skipped.isdisjoint(ran), f"{case}: {ran} ran"
-    if ended.code in (2, 3) and words:
+    if ended.code == 3 and "--doctor" in given and "Error: " not in err:  # what it found is what was asked for
+        assert " problem" in ended.out or '"level": "problem"' in ended.out, case
+    elif ended.code in (2, 3) and words:
         lines = [line for line in err.splitlines() if not line.startswith(("Note: ", "Warning: "))]
         assert lines, case
         assert lines[0].startswith("Error: "), f"{case}:\n{err[:3000]}"
@@ -348,6 +372,8 @@ def test_command_lines_by_chance(
         ["--list-runs", "--last=--"],
         ["--show-run=--"],
         ["--show-log=--"],
+        ["--import-spool=--"],
+        ["--doctor", "--db=--"],
     ],
     ids=lambda words: words[-1],
 )
