@@ -201,8 +201,10 @@ class Starter:
         try:
             os.chdir(job.working_dir)
         except OSError as exc:
-            why = _GONE if isinstance(exc, FileNotFoundError) else f"its folder cannot be used: {exc.strerror}"
-            raise CannotStartError(f"{why}: {job.working_dir}", exc.errno) from exc
+            why = f"{_GONE}: {job.working_dir}"
+            if not isinstance(exc, FileNotFoundError):
+                why = f"its folder {job.working_dir} cannot be used: {exc.strerror}"
+            raise CannotStartError(why, exc.errno) from exc
         try:
             if phase is Phase.COMMAND:
                 running.pid = self._spawn(running)

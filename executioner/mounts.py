@@ -35,6 +35,14 @@ def network_file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str 
     return None
 
 
+def disk_of(path: str) -> int | None:
+    """The number of the device that a path lies on; None if that cannot be told."""
+    try:
+        return os.stat(_existing(path)).st_dev
+    except OSError:
+        return None
+
+
 def free_bytes(path: str) -> int | None:
     """How much an ordinary user may still write where a path lies; None if that cannot be told."""
     try:

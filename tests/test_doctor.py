@@ -40,7 +40,7 @@ def test_where_nothing_was_run_yet(program: Program) -> None:
     assert re.fullmatch(r"✓ Program  executioner \S+, Python 3\.\S+, Linux \S+", lines[2])
     assert lines[3].startswith(f"✓ SQLite   {sqlite3.sqlite_version}")
     assert lines[4] == f"✓ History  {program.history} (the default): there is none yet, the first run makes it"
-    assert re.fullmatch(r"✓ Space    [\d.]+ \w+ free for the history", lines[5])
+    assert re.fullmatch(r"✓ Space    [\d.]+ \w+ free for history", lines[5])
     assert lines[6:] == ["", "No problem found."]
     assert not program.history.parent.exists()
 
@@ -84,8 +84,11 @@ def test_a_run_that_was_killed_and_the_job_that_it_left(program: Program) -> Non
             kill(runner)
         findings = found(program, code=3)
         assert findings["Run"]["level"] == "note"
-        assert findings["Run"]["text"] == "run 1 of flow was killed; the next run records it as INTERRUPTED"
-        assert findings["Leftovers"]["text"] == f"a of run 1 still runs, though its runner is gone (pid {pid})"
+        assert (
+            findings["Run"]["text"]
+            == "run 1 of flow ended without being recorded; the next run records it as INTERRUPTED"
+        )
+        assert findings["Leftovers"]["text"] == f"job a of run 1 still runs, though its runner is gone (pid {pid})"
         watch, end = findings["Leftovers"]["commands"]
         assert watch.endswith("--show-log 1 a --follow")
         assert end.endswith("--resume-from 1 --kill-leftovers")
@@ -138,15 +141,19 @@ def test_a_damaged_history(program: Program) -> None:
     [command] = history["commands"]
     assert subprocess.run(["sh", "-c", command], cwd=program.folder, check=False).returncode == 0
     assert program("-c", "flow.json").code == 0
-    assert (program.history.parent / "history.db.damaged/history.db").read_bytes() == before
+    assert (program.history.parent / "history.db.damaged-1/history.db").read_bytes() == before
 
 
 def test_rows_that_contradict_each_other(program: Program) -> None:
-    """A run that has ended cannot have a job that runs."""
+    """A run that has ended cannot have a job that runs: a note, for the history can be used."""
     program.config({"a": "true"})
     assert program("-c", "flow.json").code == 0
     sql(program.history, "UPDATE job_history SET status = 'RUNNING'")
-    integrity = found(program, code=3)["Integrity"]
+    integrity = found(program)["Integrity"]
+    assert (integrity["level"], integrity["text"]) == (
+        "note",
+        "rows contradict each other: somebody has edited them",
+    )
     assert integrity["details"] == ["run 1 has ended, but not all of its jobs have"]
 
 
@@ -159,8 +166,9 @@ def test_an_index_that_lacks_a_row(program: Program) -> None:
         "PRAGMA writable_schema = ON",
         "UPDATE sqlite_schema SET sql = replace(sql, '(user,', '(host,') WHERE name = 'run_by_user'",
     )
-    details = found(program, code=3)["Integrity"]["details"]
-    assert "row 1 missing from index run_by_user" in details
+    integrity = found(program, code=3)["Integrity"]
+    assert "row 1 missing from index run_by_user" in integrity["details"]
+    assert integrity["commands"] == [f"sqlite3 {program.history} REINDEX"]
 
 
 def test_a_history_of_an_older_version(program: Program) -> None:
@@ -212,7 +220,7 @@ def test_a_history_that_this_user_may_not_write(program: Program) -> None:
     assert result.code == 3
     findings = {one["topic"]: one for one in json.loads(result.out)}
     assert findings["Permissions"]["text"] == "The history cannot be written: no permission"
-    assert findings["Lock"]["text"].endswith(".lock: it cannot be written by this user")
+    assert findings["Lock"]["text"].endswith(".lock cannot be written by this user")
 
 
 def test_a_history_that_everybody_may_read(program: Program) -> None:
@@ -231,7 +239,7 @@ def test_a_lock_that_is_no_file(program: Program) -> None:
     assert program("-c", "flow.json").code == 0
     Path(f"{program.history}.lock").unlink()
     Path(f"{program.history}.lock").mkdir()
-    assert found(program, code=3)["Lock"]["text"] == f"{program.history}.lock: it is not a regular file"
+    assert found(program, code=3)["Lock"]["text"] == f"{program.history}.lock is not a regular file"
 
 
 def test_a_log_folder_that_cannot_be_written(program: Program) -> None:
@@ -293,7 +301,8 @@ def test_a_run_warns_of_a_network_file_system(instrumented_elsewhere: Instrument
     assert f"Warning: {warning}\n" in program("-c", "flow.json", "--dry-run").err
     findings = found(program)
     assert topics(findings, "note") == ["File system"]
-    assert findings["File system"]["text"] == warning
+    assert f"{findings['File system']['text']}: " == warning[: warning.index("keep")]
+    assert findings["File system"]["advice"] == f"K{warning[warning.index('keep') + 1 :]}."
 
 
 @pytest.fixture

@@ -130,7 +130,8 @@ def test_a_preview_of_an_import_writes_nothing(program: Program) -> None:
         f"Would import results of run 1 (flow): 2 SUCCESS, 2 SKIPPED\nHistory: {program.history}\n",
     )
     assert preview.err == (
-        f"\nNothing was imported. To import it:\n  cd {program.folder} && executioner.py --import-spool {SPOOL}\n"
+        "\nNothing was imported. To import them:\n"
+        f"  cd {program.folder} && executioner.py --import-spool {SPOOL}\n"
     )
     assert rows(program) == before
     assert (program.folder / SPOOL).exists()
@@ -214,7 +215,7 @@ def test_results_of_another_history_are_refused(program: Program) -> None:
     assert found.err == (
         "Error: The results belong to a history that is not this one: run 1 is another run there"
         f" ({program.folder / SPOOL})\n"
-        f"  They are of run 1 of flow, started {start},\n"
+        f"  They are of run 1 of flow, started {start[:10]} {start[11:19]},\n"
         f"  in {program.history}.\n"
         "\n"
         "Nothing was imported. If that history was moved, name it with --db PATH.\n"
@@ -241,7 +242,10 @@ def test_a_run_that_is_still_on_is_not_touched(program: Program) -> None:
         }
         (program.folder / SPOOL).write_text(json.dumps(content))
         found = refused(program)
-        assert (found.code, found.err) == (3, "Error: Run 1 is still running\nNothing was imported.\n")
+        assert (found.code, found.err) == (
+            3,
+            "Error: Run 1 is still running\nNothing was imported. Wait until it has ended.\n",
+        )
         let_through()
         assert runner.wait() == 0
 
@@ -267,7 +271,6 @@ GOOD: dict[str, Any] = {
         ("[" * 100_000, "it is not JSON, or was cut"),
         ('{"jobs": []}', "it does not say that it is one"),
         ("[]", "it does not say that it is one"),
-        ({"executioner_spool": 2}, "this program reads version 1 of its form: upgrade executioner"),
         ({"run_id": True}, '"run_id" is missing'),
         ({"history": None}, '"history" is missing'),
         ({"run": []}, '"run" or "jobs" is missing'),
@@ -291,11 +294,31 @@ def test_a_file_that_is_no_spool_is_refused(program: Program, content: Any, why:
     (program.folder / "s.json").write_text(text)
     found = program("--import-spool", "s.json")
     assert (found.code, found.out) == (2, "")
-    assert found.err == (
-        f"Error: This is not a spool file: {why} ({program.folder / 's.json'})\nNothing was imported.\n"
-    )
+    assert found.err == (f"Error: This is not a spool file: {why} (s.json)\nNothing was imported.\n")
     assert not program.history.exists()
     assert (program.folder / "s.json").read_text() == text
+
+
+def test_a_file_of_a_newer_program(program: Program) -> None:
+    """Exit 2, and what to do."""
+    (program.folder / "s.json").write_text(json.dumps({**GOOD, "executioner_spool": 2}))
+    assert program("--import-spool", "s.json") == (
+        2,
+        "",
+        "Error: The file was written by a newer executioner (s.json)\n"
+        "  This program knows form 1 of such files: upgrade executioner.\n\nNothing was imported.\n",
+    )
+
+
+def test_a_file_that_was_imported_before(program: Program) -> None:
+    """Its old name says so; under its new one it can be imported again, and is not renamed once more."""
+    fail_in_mid_run(program)
+    assert program("--import-spool", SPOOL).code == 0
+    again = program("--import-spool", SPOOL)
+    assert (again.code, again.out) == (2, "")
+    assert again.err == f"Error: It was imported already: the file is now {SPOOL}.imported ({SPOOL})\n"
+    assert program("--import-spool", f"{SPOOL}.imported").code == 0
+    assert (program.folder / f"{SPOOL}.imported").exists()
 
 
 def test_a_file_that_is_not_there(program: Program) -> None:
@@ -304,9 +327,7 @@ def test_a_file_that_is_not_there(program: Program) -> None:
     for name, why in (("nix.json", "No such file or directory"), ("fifo", "it is not a regular file")):
         found = program("--import-spool", name)
         assert (found.code, found.out) == (2, "")
-        assert found.err == (
-            f"Error: The file cannot be read: {why} ({program.folder / name})\nNothing was imported.\n"
-        )
+        assert found.err == (f"Error: The file cannot be read: {why} ({name})\nNothing was imported.\n")
 
 
 def test_the_run_as_json(program: Program) -> None:
@@ -387,5 +408,7 @@ def test_a_job_that_is_not_in_the_run_is_refused(program: Program) -> None:
     (program.folder / SPOOL).write_text(json.dumps(content))
     found = refused(program)
     assert found.code == 3
-    assert found.err.startswith(f"Error: Run 1 has no job stranger ({program.folder / SPOOL})\n")
+    assert found.err.startswith(
+        f"Error: Run 1 has no job stranger: the file was edited ({program.folder / SPOOL})\n"
+    )
     assert sql(program.history, "SELECT count(*) FROM job_history WHERE id = 'stranger'") == [(0,)]

@@ -3,14 +3,14 @@
 import json
 import os
 import platform
-import resource
 from collections.abc import Iterator, Sequence
+from itertools import count as count_from
 
 from executioner import __version__
 from executioner.commands.context import Context, history_path, invocation
-from executioner.commands.guards import place_warnings
 from executioner.commands.leftovers import find_leftovers
 from executioner.commands.past import configured_history, waiting_spool
+from executioner.commands.surroundings import Patient, size, surroundings
 from executioner.commands.workflow import load
 from executioner.errors import ExecutionerError
 from executioner.folders import check_can_hold
@@ -22,17 +22,11 @@ from executioner.history.lock import this_process
 from executioner.history.query import RunFilter
 from executioner.history.reader import History
 from executioner.model import NextStep, Workflow
-from executioner.mounts import free_bytes
-from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.doctor import Finding, Level, doctor_lines, doctor_object
 from executioner.render.text import count, quoted, shown_path
 
-_MIB = 1024 * 1024
-_TOO_LITTLE = 64 * _MIB
-_LITTLE = 1024 * _MIB
-_FEW_FILES = 256
 _MOST_RUNS = 50
 _COMING = {
     files.Kind.OLDER: "an older version: the next run brings it up, after a backup beside it",
@@ -40,33 +34,18 @@ _COMING = {
 }
 
 
-class _Patient(Record):
-    """What is looked at, and how to print paths and commands."""
-
-    context: Context
-    history: str
-    origin: str
-    workflow: Workflow | None
-    typed: Invocation
-
-    def shown(self, path: str) -> str:
-        return shown_path(path, self.context.cwd)
-
-
 def doctor(context: Context) -> int:
     """Look at program, history, logs and leftovers; returns 3 if a problem was found, else 0."""
-    workflow, config = _config(context)
     options = context.options
-    configured = None if options.config is None else configured_history(context, options.config)
+    decided = options.config is None or options.db is not None or os.environ.get("EXECUTIONER_DB")
+    configured = None if decided else configured_history(context, str(options.config))
     history = history_path(context, configured)
-    patient = _Patient(
-        context,
-        history,
-        _origin(context, configured),
-        workflow,
-        invocation(context, options.config, history),
-    )
-    findings = [_program(), _sqlite(), *config, *_history(patient), *_surroundings(patient)]
+    typed = invocation(context, options.config, history)
+    workflow, config = _config(context, typed)
+    patient = Patient(context, history, _origin(context, configured), workflow, typed)
+    findings = [_program(), _sqlite(), *config, *_history(patient), *surroundings(patient)]
+    if options.quiet:
+        findings = [one for one in findings if one.level is Level.PROBLEM]
     out = context.terminal.out
     problem = any(one.level is Level.PROBLEM for one in findings)
     if options.json:
@@ -87,17 +66,18 @@ def _sqlite() -> Finding:
     text = ".".join(map(str, SQLITE_VERSION))
     if SQLITE_VERSION < WAL_RESET_MENDED:
         mended = ".".join(map(str, WAL_RESET_MENDED))
-        text += f" (older than {mended}, which mends a rare fault: checkpoints are kept apart because of it)"
+        text += f" (executioner works around a rare fault that {mended} mends)"
     return Finding("SQLite", Level.GOOD, text)
 
 
-def _config(context: Context) -> tuple[Workflow | None, list[Finding]]:
+def _config(context: Context, typed: Invocation) -> tuple[Workflow | None, list[Finding]]:
     if context.options.config is None:
         return None, []
     try:
         workflow = load(context)
     except ExecutionerError as exc:
-        return None, [_fault("Config", exc)]
+        steps = [NextStep("To check it again:", line=typed.plain((*typed.config_words, "--validate")))]
+        return None, [_fault("Config", exc)._replace(steps=steps)]
     text = f"{shown_path(workflow.config_path, context.cwd)}: {workflow.name}, {count(len(workflow.jobs), 'job')}"
     return workflow, [Finding("Config", Level.GOOD, text)]
 
@@ -120,7 +100,7 @@ def _origin(context: Context, configured: str | None) -> str:
 # --- the history ---------------------------------------------------------------------------
 
 
-def _history(patient: _Patient) -> Iterator[Finding]:
+def _history(patient: Patient) -> Iterator[Finding]:
     path = patient.history
     shown = f"{patient.shown(path)} ({patient.origin})"
     try:
@@ -131,13 +111,17 @@ def _history(patient: _Patient) -> Iterator[Finding]:
         health = look_at(path, kind)
     except ExecutionerError as exc:
         fault = _fault("History", exc)
-        yield _damaged(patient, fault) if "damaged" in exc.what else fault
+        other = fault._replace(advice="To use another one, add --db FILE.")
+        yield _damaged(patient, fault) if "damaged" in exc.what else other
         return
     runs = count(health.runs, "run")
-    log = f", {_size(health.log_bytes)} in its write-ahead log" if health.log_bytes else ""
-    yield Finding("History", Level.GOOD, f"{shown}: {runs}, {_size(health.bytes)}{log}")
+    log = f", {size(health.log_bytes)} in its write-ahead log" if health.log_bytes else ""
+    yield Finding("History", Level.GOOD, f"{shown}: {runs}, {size(health.bytes)}{log}")
     if health.faults:
-        yield _damaged(patient, Finding("Integrity", Level.PROBLEM, "it is damaged", health.faults))
+        yield _integrity(patient, health.faults)
+    elif health.contradictions:
+        text = "rows contradict each other: somebody has edited them"
+        yield Finding("Integrity", Level.NOTE, text, health.contradictions)
     else:
         yield Finding("Integrity", Level.GOOD, "no fault found")
     current = kind is files.Kind.CURRENT
@@ -149,14 +133,32 @@ def _history(patient: _Patient) -> Iterator[Finding]:
     yield from _aftermath(patient)
 
 
-def _damaged(patient: _Patient, fault: Finding) -> Finding:
+def _integrity(patient: Patient, faults: Sequence[str]) -> Finding:
+    """What to do about what SQLite's own check finds."""
+    if not all("index" in fault for fault in faults):
+        return _damaged(patient, Finding("Integrity", Level.PROBLEM, "it is damaged", faults))
+    return Finding(
+        "Integrity",
+        Level.PROBLEM,
+        "an index is damaged: all is there, but may not be found",
+        faults,
+        steps=[
+            NextStep(
+                "To mend it while no run is on:",
+                line=f"sqlite3 {quoted(patient.shown(patient.history))} REINDEX",
+            )
+        ],
+    )
+
+
+def _damaged(patient: Patient, fault: Finding) -> Finding:
     """What to do about a damaged history."""
     path = patient.history
     folder, name = os.path.split(path)
     backups = sorted(one for one in os.listdir(folder) if one.startswith(f"{name}.") and one.endswith(".bak"))
-    shown = [quoted(patient.shown(one)) for one in (path, f"{path}-wal") if os.path.exists(one)]
-    aside = quoted(patient.shown(f"{path}.damaged"))
-    line = f"mkdir {aside} && mv {' '.join(shown)} {aside}"
+    parts = [quoted(one) for one in (path, f"{path}-wal") if os.path.exists(one)]
+    aside = next(one for number in count_from(1) if not os.path.lexists(one := f"{path}.damaged-{number}"))
+    line = f"mkdir {quoted(aside)} && mv {' '.join(parts)} {quoted(aside)}"
     return fault._replace(
         details=(*fault.details, *(f"A backup lies beside it: {one}" for one in backups)),
         advice="Put a backup in its place, if there is one. The logs of its runs are not affected.",
@@ -173,28 +175,31 @@ def _absent(path: str, shown: str) -> Finding:
     return Finding("History", Level.GOOD, f"{shown}: there is none yet, the first run makes it")
 
 
-def _permissions(patient: _Patient, health: Health) -> Finding:
+_NOT_OURS = "Runs of this user end with exit code 3. To use another history, add --db FILE."
+
+
+def _permissions(patient: Patient, health: Health) -> Finding:
     try:
         files.check_writable(patient.history)
     except ExecutionerError as exc:
-        return Finding("Permissions", Level.PROBLEM, exc.what, advice="Runs of this user end with exit code 3.")
+        return Finding("Permissions", Level.PROBLEM, exc.what, advice=_NOT_OURS)
     if health.others:
-        advice = f"To keep it private: chmod o= {patient.shown(patient.history)}"
+        advice = f"To keep it private: chmod o= {quoted(patient.shown(patient.history))}"
         return Finding("Permissions", Level.NOTE, "every user of this machine may use it", advice=advice)
     return Finding("Permissions", Level.GOOD, "it can be written")
 
 
-def _lock(patient: _Patient, health: Health) -> Finding:
+def _lock(patient: Patient, health: Health) -> Finding:
     wrong = lock_state(patient.history)
+    if wrong is None:
+        held = count(len(health.live), "run") if health.live else "no run"
+        return Finding("Lock", Level.GOOD, f"works; {held} {'hold' if len(health.live) > 1 else 'holds'} it")
+    text, advice = wrong
     lock = f"{patient.shown(patient.history)}.lock"
-    if wrong is not None:
-        advice = f"Its owner and permissions should be those of the history: see {lock}"
-        return Finding("Lock", Level.PROBLEM, f"{lock}: {wrong}", advice=advice)
-    held = count(len(health.live), "run") if health.live else "no run"
-    return Finding("Lock", Level.GOOD, f"works; {held} {'hold' if len(health.live) > 1 else 'holds'} it")
+    return Finding("Lock", Level.PROBLEM if advice else Level.NOTE, text.format(lock=lock), advice=advice)
 
 
-def _runs(patient: _Patient, health: Health) -> Iterator[Finding]:
+def _runs(patient: Patient, health: Health) -> Iterator[Finding]:
     """What is on, and what only seems to be."""
     typed = patient.typed
     for run in health.unverified:
@@ -205,11 +210,12 @@ def _runs(patient: _Patient, health: Health) -> Iterator[Finding]:
         yield Finding("Run", Level.GOOD, text)
     for run in health.dead:
         step = NextStep("To see it, and how to go on:", line=typed.look("--show-run", str(run.run_id)))
-        text = f"run {run.run_id} of {run.application} was killed; the next run records it as INTERRUPTED"
+        of = f"run {run.run_id} of {run.application}"
+        text = f"{of} ended without being recorded; the next run records it as INTERRUPTED"
         yield Finding("Run", Level.NOTE, text, steps=[step])
 
 
-def _aftermath(patient: _Patient) -> Iterator[Finding]:
+def _aftermath(patient: Patient) -> Iterator[Finding]:
     """What the newest runs that did not succeed left behind: results beside logs, and processes."""
     history = History(patient.history)
     wanted = RunFilter(statuses=("INTERRUPTED", "FAILED"))
@@ -225,7 +231,7 @@ def _aftermath(patient: _Patient) -> Iterator[Finding]:
             left = Finding(
                 "Leftovers",
                 Level.PROBLEM,
-                f"{one.job} of run {one.run_id} still runs, though its runner is gone (pid {one.pid})",
+                f"job {one.job} of run {one.run_id} still runs, though its runner is gone (pid {one.pid})",
                 steps=[
                     NextStep(
                         "To wait for it, watch its log:",
@@ -242,7 +248,7 @@ def _aftermath(patient: _Patient) -> Iterator[Finding]:
         yield left
 
 
-def _spools(patient: _Patient, runs: Sequence[Run]) -> Iterator[Finding]:
+def _spools(patient: Patient, runs: Sequence[Run]) -> Iterator[Finding]:
     """Results that the history could not take and that nobody has imported."""
     found = False
     for run in runs:
@@ -254,64 +260,7 @@ def _spools(patient: _Patient, runs: Sequence[Run]) -> Iterator[Finding]:
                 "Results",
                 Level.PROBLEM,
                 f"those of run {run.run_id} are not in the history: it could not be written then",
-                steps=[NextStep("To put them in:", line=line)],
+                steps=[NextStep("To put them in, once it can be written:", line=line)],
             )
     if not found:
         yield Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
-
-
-# --- what lies around it -------------------------------------------------------------------
-
-
-def _surroundings(patient: _Patient) -> Iterator[Finding]:
-    folders = {"history": os.path.dirname(patient.history)}
-    logs = _log_folder(patient)
-    if logs is not None:
-        folders["logs"] = logs
-        try:
-            check_can_hold(logs)
-        except OSError as exc:
-            text = f"{patient.shown(logs)}: {exc.filename} is {exc.strerror}"
-            advice = "Its jobs cannot be started: they have no place for their output."
-            yield Finding("Log folder", Level.PROBLEM, text, advice=advice)
-        else:
-            yield Finding("Log folder", Level.GOOD, f"{patient.shown(logs)}: can be written")
-    for what, folder in folders.items():
-        yield _space(what, folder)
-    for warning in place_warnings(patient.history):
-        yield Finding("File system", Level.NOTE, warning)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
-        text = f"no more than {soft} at a time: many jobs side by side need more"
-        yield Finding("Open files", Level.NOTE, text, advice="To allow more: ulimit -n 1024")
-
-
-def _log_folder(patient: _Patient) -> str | None:
-    """The log folder of the config, else that of the newest run."""
-    if patient.workflow is not None:
-        return patient.workflow.log_dir
-    try:
-        newest = next(History(patient.history).find(RunFilter(), 1), None)
-    except ExecutionerError:
-        return None
-    return None if newest is None or newest.log_path is None else os.path.dirname(newest.log_path)
-
-
-def _space(what: str, folder: str) -> Finding:
-    free = free_bytes(folder)
-    if free is None:
-        return Finding("Space", Level.NOTE, f"for the {what}: it cannot be told how much is free")
-    level = Level.PROBLEM if free < _TOO_LITTLE else Level.NOTE if free < _LITTLE else Level.GOOD
-    full = "A run whose history cannot be written ends with exit code 3." if what == "history" else ""
-    advice = "" if level is Level.GOOD else f"Free some. {full}".rstrip()
-    return Finding("Space", level, f"{_size(free)} free for the {what}", advice=advice)
-
-
-def _size(number: int) -> str:
-    """``1.2 MiB``."""
-    value = float(number)
-    for unit in ("bytes", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if value >= 10 or unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"

@@ -106,7 +106,10 @@ class Finish:
             make_folder(workflow.log_dir)
             path = self._writer.spool(base, error.what, end)
         except OSError as exc:
-            detail = f"Its results could not be kept in {base}.spool.json either: {exc.strerror}"
+            detail = (
+                f"Its results could not be kept in {exc.filename or workflow.log_dir} either: {exc.strerror}."
+                " The logs of its jobs tell of them."
+            )
         else:
             detail = f"Its results are kept in {path}"
             line = self._typed.look("--import-spool", shown_path(path, self._cwd))

@@ -81,7 +81,7 @@ def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:
     if folder is None:
         return None
     name = joblog.run_name(run.application_name, run.run_id)
-    return waiting(f"{folder}/{name}", run.run_id, run.start_time)
+    return waiting(f"{folder}/{name}", run.run_id, run.start_time, run.end_time)
 
 
 def find_lineage(context: Context, wanted: str, nothing: str) -> tuple[Past, Lineage]:

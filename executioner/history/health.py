@@ -29,7 +29,8 @@ class Health(Record):
         runs: how many runs it holds.
         bytes: the size of the database.
         log_bytes: the size of its write-ahead log.
-        faults: what SQLite's integrity check finds, and rows that contradict each other; the first few.
+        faults: what SQLite's integrity check finds; the first few.
+        contradictions: rows that cannot both be true; the first few.
         live: the runs that are on.
         unverified: those of which that cannot be told.
         dead: those that are recorded as RUNNING though their runner is gone.
@@ -41,6 +42,7 @@ class Health(Record):
     bytes: int
     log_bytes: int
     faults: Sequence[str]
+    contradictions: Sequence[str]
     live: Sequence[UnfinishedRun]
     unverified: Sequence[UnfinishedRun]
     dead: Sequence[UnfinishedRun]
@@ -53,7 +55,7 @@ def look_at(path: str, kind: files.Kind) -> Health:
     Raises:
         HistoryError: it is damaged, or cannot be read.
     """
-    runs, faults, recorded = reading(
+    runs, faults, contradictions, recorded = reading(
         path, lambda connection: _content(connection, path, kind), theirs=kind is files.Kind.EARLIER_TOOL
     )
     status = os.stat(path)
@@ -64,6 +66,7 @@ def look_at(path: str, kind: files.Kind) -> Health:
         status.st_size,
         _size(f"{path}-wal"),
         faults,
+        contradictions,
         by[Liveness.ALIVE],
         by[Liveness.UNVERIFIED],
         by[Liveness.DEAD],
@@ -73,32 +76,33 @@ def look_at(path: str, kind: files.Kind) -> Health:
 
 def _content(
     connection: sqlite3.Connection, path: str, kind: files.Kind
-) -> tuple[int, list[str], list[UnfinishedRun]]:
+) -> tuple[int, list[str], list[str], list[UnfinishedRun]]:
     faults = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_MOST_FAULTS})") if text != "ok"]
     if kind is files.Kind.EARLIER_TOOL:
         [runs] = connection.execute("SELECT count(DISTINCT run_id) FROM job_history").fetchone()
-        return runs, faults, []
+        return runs, faults, [], []
     with settled_runs(connection, f"{path}.lock") as recorded:
         [runs] = connection.execute("SELECT count(*) FROM run_metadata").fetchone()
-        for (run_id,) in connection.execute(_UNFINISHED_JOBS, (_MOST_FAULTS,)):
-            faults.append(f"run {run_id} has ended, but not all of its jobs have")
-        return runs, faults, list(recorded)
+        unfinished = connection.execute(_UNFINISHED_JOBS, (_MOST_FAULTS,)).fetchall()
+        contradictions = [f"run {run_id} has ended, but not all of its jobs have" for (run_id,) in unfinished]
+        return runs, faults, contradictions, list(recorded)
 
 
-def lock_state(path: str) -> str | None:
-    """What is wrong with a history's lock file; None if nothing is."""
+def lock_state(path: str) -> tuple[str, str] | None:
+    """What is wrong with a history's lock file, ``{lock}``, and what to do; None if nothing is."""
     lock = f"{path}.lock"
     if not has_open_locks():
-        return "this system has no open-file-description locks: whether a run is on is told by its process alone"
+        return "this system has no locks of open files: whether a run is on is told by its process alone", ""
     try:
         mode = os.lstat(lock).st_mode
-    except FileNotFoundError:
-        return None  # made by the next run
+    except OSError:
+        return None  # made by the next run, or in a folder that is looked at elsewhere
     if not stat.S_ISREG(mode):
-        return "it is not a regular file"
+        return "{lock} is not a regular file", "Move it away: the next run makes a new one."
+    rights = "Give it the owner and the permissions of the history."
     if is_held(lock, 0) is None:
-        return "it cannot be read, or its file system has no locks"
-    return None if os.access(lock, os.W_OK) else "it cannot be written by this user"
+        return "{lock} cannot be read, or its file system has no locks", rights
+    return None if os.access(lock, os.W_OK) else ("{lock} cannot be written by this user", rights)
 
 
 def _size(path: str) -> int:

@@ -17,6 +17,8 @@ from executioner.history.identity import newest_id
 from executioner.model import JobStatus
 from executioner.record import Record
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS
+from executioner.render.text import local_time
+from executioner.times import from_utc_text
 from executioner.verdict import JobOutcome, run_status
 
 _FORM = 1
@@ -107,11 +109,11 @@ def write(base: str, content: Mapping[str, object]) -> str:
     return path
 
 
-def waiting(base: str, run_id: int, start_time: str | None) -> str | None:
+def waiting(base: str, run_id: int, start_time: str | None, end_time: str | None) -> str | None:
     """The spool file of a run that was not imported yet; None if there is none.
 
-    One of the same name that can be read and is another run's, of another history that keeps its logs in
-    the same folder, is passed over.
+    One of the same name is passed over that can be read and is another run's, of another history that keeps
+    its logs in the same folder; so is one whose end of the run is recorded, but which could not be renamed.
     """
     for path in names(base):
         if not os.path.lexists(path):
@@ -120,45 +122,52 @@ def waiting(base: str, run_id: int, start_time: str | None) -> str | None:
             found = read(path)
         except UsageError:
             return path
-        if (found.run_id, found.start_time) == (run_id, start_time):
+        is_recorded = end_time is not None and found.run.get("end_time") == end_time
+        if (found.run_id, found.start_time) == (run_id, start_time) and not is_recorded:
             return path
     return None
 
 
-def read(path: str) -> Spool:
-    """The content of a spool file.
+def read(path: str, shown: str | None = None) -> Spool:
+    """The content of a spool file; ``shown`` is how errors name it.
 
     Raises:
         UsageError: it cannot be read, or is none.
     """
+    shown = path if shown is None else shown
     try:
         with open(open_regular(path), encoding="utf-8") as file:
-            content = json.load(file, parse_constant=lambda name: _refuse(path, f"it has the number {name}"))
+            content = json.load(file, parse_constant=lambda name: _refuse(shown, f"it has the number {name}"))
     except OSError as exc:
-        raise UsageError(f"The file cannot be read: {exc.strerror}", path, assurance=_NOTHING) from exc
+        raise UsageError(f"The file cannot be read: {exc.strerror}", shown, assurance=_NOTHING) from exc
     except (ValueError, RecursionError):
-        _refuse(path, "it is not JSON, or was cut")
+        _refuse(shown, "it is not JSON, or was cut")
     if not isinstance(content, dict) or "executioner_spool" not in content:
-        _refuse(path, "it does not say that it is one")
+        _refuse(shown, "it does not say that it is one")
     if content["executioner_spool"] != _FORM:
-        _refuse(path, f"this program reads version {_FORM} of its form: upgrade executioner")
+        raise UsageError(
+            "The file was written by a newer executioner",
+            shown,
+            details=[f"This program knows form {_FORM} of such files: upgrade executioner."],
+            assurance=_NOTHING,
+        )
     for name in _HEAD:
         if type(content.get(name)) is not (int if name == "run_id" else str):
-            _refuse(path, f'"{name}" is missing')
+            _refuse(shown, f'"{name}" is missing')
     run = content.get("run")
     entries = content.get("jobs")
     if not isinstance(run, dict) or not isinstance(entries, list):
-        _refuse(path, '"run" or "jobs" is missing')
-    _check_columns(path, run, _RUN_COLUMNS, "run")
+        _refuse(shown, '"run" or "jobs" is missing')
+    _check_columns(shown, run, _RUN_COLUMNS, "run")
     jobs: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
-            _refuse(path, "a job has no id")
-        _check_columns(path, entry, _JOB_COLUMNS, f"job {entry['id']}")
+            _refuse(shown, "a job has no id")
+        _check_columns(shown, entry, _JOB_COLUMNS, f"job {entry['id']}")
         jobs.setdefault(entry["id"], {}).update(entry)  # later entries on top of earlier ones
     for job, columns in jobs.items():
         if columns.get("status", JobStatus.SUCCESS) not in _ENDED:
-            _refuse(path, f"job {job} has no status that a job ends with")
+            _refuse(shown, f"job {job} has no status that a job ends with")
     is_whole = run.keys() >= _RUN_COLUMNS and all(one.keys() >= _JOB_COLUMNS for one in jobs.values())
     return Spool(path=path, **{name: content[name] for name in _HEAD}, run=run, jobs=jobs, is_whole=is_whole)
 
@@ -200,11 +209,15 @@ def put_back(connection: sqlite3.Connection, spool: Spool, live: frozenset[int])
     run_id = spool.run_id
     if recorded == (spool.application_name, spool.start_time):
         if run_id in live:
-            raise RunRefusedError(f"Run {run_id} is still running", assurance=_NOTHING)
+            raise RunRefusedError(
+                f"Run {run_id} is still running", assurance=f"{_NOTHING} Wait until it has ended."
+            )
         _update(connection, "run_metadata", spool.run, "run_id = ?", (run_id,))
         for job, columns in spool.jobs.items():
             if not _update(connection, "job_history", columns, "run_id = ? AND id = ?", (run_id, job)):
-                raise RunRefusedError(f"Run {run_id} has no job {job}", spool.path, assurance=_NOTHING)
+                raise RunRefusedError(
+                    f"Run {run_id} has no job {job}: the file was edited", spool.path, assurance=_NOTHING
+                )
     elif not spool.is_whole:
         raise _not_known(spool, other=recorded is not None)
     else:
@@ -219,11 +232,19 @@ def _not_known(spool: Spool, *, other: bool) -> RunRefusedError:
         f"The results belong to a history that is not this one: run {spool.run_id} {what}",
         spool.path,
         details=[
-            f"They are of run {spool.run_id} of {spool.application_name}, started {spool.start_time},",
+            f"They are of run {spool.run_id} of {spool.application_name},"
+            f" started {_shown_time(spool.start_time)},",
             f"in {spool.history}.",
         ],
         assurance=f"{_NOTHING} If that history was moved, name it with --db PATH.",
     )
+
+
+def _shown_time(text: str) -> str:
+    try:
+        return local_time(from_utc_text(text))
+    except ValueError:  # somebody has edited it
+        return text
 
 
 def _update(
@@ -231,6 +252,8 @@ def _update(
 ) -> bool:
     """Change columns, whose names were checked, of one row; whether there is such a row."""
     changed = {name: value for name, value in columns.items() if name not in ("run_id", "id", *_MARKS)}
+    if not changed:
+        return connection.execute(f"SELECT 1 FROM {table} WHERE {where}", tuple(key)).fetchone() is not None
     assignments = ", ".join(f"{name} = ?" for name in changed)
     statement = f"UPDATE {table} SET {assignments} WHERE {where}"
     return connection.execute(statement, (*changed.values(), *key)).rowcount == 1

@@ -1000,7 +1000,7 @@ def importing(stage: Stage) -> None:
     stage("imported", "--import-spool", shown)
     stage("imported already", "--import-spool", shown)
     stage("its other name", "--import-spool", f"{shown}.imported", keep_out=False)
-    content = json.loads(Path(f"{spool}.imported.imported").read_text())
+    content = json.loads(Path(f"{spool}.imported").read_text())
     other = {**content, "jobs": [*content["jobs"], {"id": "stranger", "status": "SUCCESS"}]}
     (stage.folder / "stranger.json").write_text(json.dumps(other))
     stage("a job that the run does not have", "--import-spool", "stranger.json")

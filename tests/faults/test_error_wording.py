@@ -92,6 +92,9 @@ NO_MESSAGE = {
     ("arguments.py", "argument --show-log:"),
     ("config/types.py", ", or null"),  # of the documentation
     ("history/store.py", "coalesce(source_run_id, run_id),"),
+    ("history/health.py", "{lock} is not a regular file"),  # {lock} is filled in by doctor.py
+    ("history/health.py", "{lock} cannot be read, or its file system has no locks"),
+    ("history/health.py", "{lock} cannot be written by this user"),
 }
 #: Messages that no scene provokes: file, the text, and why.
 _LOCKED = "a database that is locked for 30 s (tests/test_history_busy.py)"
@@ -105,6 +108,7 @@ NOT_PROVOKED: dict[tuple[str, str], str] = {
     ("cli.py", "Interrupted: nothing was run"): "Ctrl-C within the milliseconds before a run starts",
     ("cli.py", "Internal error:"): _NO_FAULT,
     ("cli.py", "Please report this with the output of --debug."): _NO_FAULT,
+    ("commands/doctor.py", "it is damaged"): "damage that SQLite's own check finds although all could be read",
     ("commands/finish.py", ", exit code"): "a line of the run's own log",
     ("commands/finish.py", "The history was locked by another process"): _LOCKED,
     ("commands/leftovers.py", "of an earlier run could not be ended"): _IMMORTAL,

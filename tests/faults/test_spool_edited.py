@@ -48,7 +48,6 @@ def refused_or_imported(program: Program, *args: str) -> None:
         assert word not in result.err, result
 
 
-@pytest.mark.xfail(strict=True, reason="internal error: the number of jobs is taken for a number that is there")
 @pytest.mark.parametrize("flags", [(), ("--dry-run",)], ids=["import", "preview"])
 @pytest.mark.parametrize("run", [{"status": "FAILED"}, {"total_jobs": "x"}, {"total_jobs": None}], ids=str)
 def test_no_job_and_no_number_of_jobs(program: Program, run: dict[str, Any], flags: tuple[str, ...]) -> None:
@@ -57,9 +56,6 @@ def test_no_job_and_no_number_of_jobs(program: Program, run: dict[str, Any], fla
     refused_or_imported(program, *flags)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an UPDATE without any column: a syntax error of SQL, as the history's fault"
-)
 @pytest.mark.parametrize(
     "content",
     [{"run": {}}, {"run": {"run_id": 1}}, {"jobs": [{"id": "a"}]}, {"jobs": [{"id": "a", "run_id": 1}]}],
@@ -96,7 +92,6 @@ def test_any_value_in_any_column(program: Program, cases: Callable[[int], None],
     cases(number)
 
 
-@pytest.mark.xfail(strict=True, reason="a spool is taken to wait for as long as it has its name")
 @pytest.mark.promise(9)
 def test_a_file_that_was_imported_but_could_not_be_renamed(program: Program) -> None:
     """Its results are in the history: nothing says any more that they are not, or to import them once more."""
@@ -108,6 +103,6 @@ def test_a_file_that_was_imported_but_could_not_be_renamed(program: Program) -> 
     done = as_an_ordinary_user(program, "--import-spool", spool)
     logs.chmod(0o755)
     assert done.code == 0
-    assert "cannot be renamed (Permission denied): move it away" in done.err
+    assert "cannot be renamed (Permission denied): it is needed no longer, move it away" in done.err
     for text in (done.out, program("--show-run", "1").out, program("--doctor").out):
         assert "--import-spool" not in text, text

@@ -1,0 +1,99 @@
+"""What lies around a history, as ``--doctor`` looks at it: log folder, free space, file system, limits."""
+
+import os
+import resource
+from collections.abc import Iterator, Mapping
+
+from executioner.commands.context import Context
+from executioner.commands.guards import place_warnings
+from executioner.errors import ExecutionerError
+from executioner.folders import check_can_hold
+from executioner.history.query import RunFilter
+from executioner.history.reader import History
+from executioner.model import Workflow
+from executioner.mounts import disk_of, free_bytes
+from executioner.record import Record
+from executioner.render.command import Invocation
+from executioner.render.doctor import Finding, Level
+from executioner.render.text import shown_path
+
+_MIB = 1024 * 1024
+_TOO_LITTLE = 64 * _MIB
+_LITTLE = 1024 * _MIB
+_FEW_FILES = 256
+
+
+class Patient(Record):
+    """What is looked at, and how to print paths and commands."""
+
+    context: Context
+    history: str
+    origin: str
+    workflow: Workflow | None
+    typed: Invocation
+
+    def shown(self, path: str) -> str:
+        """A path as it is printed."""
+        return shown_path(path, self.context.cwd)
+
+
+def surroundings(patient: Patient) -> Iterator[Finding]:
+    """Log folder, free space, the kind of file system, and limits."""
+    folders = {"history": os.path.dirname(patient.history)}
+    logs = _log_folder(patient)
+    if logs is not None:
+        folders["logs"] = logs
+        try:
+            check_can_hold(logs)
+        except OSError as exc:
+            text = f"{patient.shown(logs)}: {exc.filename} is {exc.strerror}"
+            advice = 'No job can be started. Set "log_dir" in the config to a folder that can be written.'
+            yield Finding("Log folder", Level.PROBLEM, text, advice=advice)
+        else:
+            yield Finding("Log folder", Level.GOOD, f"{patient.shown(logs)}: can be written")
+    yield from _space(folders)
+    for warning in place_warnings(patient.history):
+        text, _, advice = warning.partition(": ")
+        yield Finding("File system", Level.NOTE, text, advice=f"{advice[:1].upper()}{advice[1:]}.")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
+        text = f"no more than {soft} at a time: many jobs side by side need more"
+        yield Finding("Open files", Level.NOTE, text, advice="To allow more: ulimit -n 1024")
+
+
+def _log_folder(patient: Patient) -> str | None:
+    """The log folder of the config, else that of the newest run."""
+    if patient.workflow is not None:
+        return patient.workflow.log_dir
+    try:
+        newest = next(History(patient.history).find(RunFilter(), 1), None)
+    except ExecutionerError:
+        return None
+    return None if newest is None or newest.log_path is None else os.path.dirname(newest.log_path)
+
+
+def _space(folders: Mapping[str, str]) -> Iterator[Finding]:
+    """How much room there is; folders on one disk are told of once."""
+    by_disk: dict[tuple[int | None, int | None], list[str]] = {}
+    for what, folder in folders.items():
+        by_disk.setdefault((disk_of(folder), free_bytes(folder)), []).append(what)
+    for (_, free), names in by_disk.items():
+        what = " and ".join(names)
+        if free is None:
+            yield Finding("Space", Level.NOTE, f"for {what}: it cannot be told how much is free")
+            continue
+        level = Level.PROBLEM if free < _TOO_LITTLE else Level.NOTE if free < _LITTLE else Level.GOOD
+        full = (
+            "" if level is Level.GOOD else "Make room there: a run whose history cannot be written exits with 3."
+        )
+        yield Finding("Space", level, f"{size(free)} free for {what}", advice=full)
+
+
+def size(number: int) -> str:
+    """``1.2 MiB``."""
+    value = float(number)
+    for unit in ("bytes", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
