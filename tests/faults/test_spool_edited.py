@@ -95,7 +95,7 @@ def test_any_value_in_any_column(program: Program, cases: Callable[[int], None],
 @pytest.mark.promise(9)
 def test_a_file_that_was_imported_but_could_not_be_renamed(program: Program) -> None:
     """Its results are in the history: nothing says any more that they are not, or to import them once more."""
-    finished_run(program)
+    finished_run(program, run={"status": "FAILED", "end_time": "2026-01-01T00:00:00.000000Z"})
     spool = "logs/executioner.flow.run-1.spool.json"
     (program.folder / "s.json").rename(program.folder / spool)
     logs = program.folder / "logs"
