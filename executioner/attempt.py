@@ -4,6 +4,8 @@ An attempt has up to three phases, each a process of its own: pre-checks, comman
 post-checks. The timeout covers all three.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -11,14 +13,17 @@ from resource import RUSAGE_SELF, getrusage
 from time import monotonic, time
 
 from executioner import joblog
-from executioner.checks import CheckRunner
-from executioner.ending import Ending
 from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
 from executioner.model import Attempt, Job, JobStatus
 from executioner.process import Launcher
 from executioner.record import Record
 from executioner.verdict import signal_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executioner.checks import CheckRunner
+    from executioner.ending import Ending
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
 _GONE = "its folder is gone"
@@ -134,7 +139,7 @@ class CannotStartError(Exception):
 class Starter:
     """Opens logs and starts the processes of attempts."""
 
-    def __init__(self, conditions: Conditions, launcher: Launcher, checks: CheckRunner) -> None:
+    def __init__(self, conditions: Conditions, launcher: Launcher, checks: CheckRunner | None) -> None:
         self._conditions = conditions
         self._launcher = launcher
         self._checks = checks
@@ -210,6 +215,7 @@ class Starter:
                 running.pid = self._spawn(running)
             else:
                 checks = job.pre_checks if phase is Phase.PRE_CHECKS else job.post_checks
+                assert self._checks is not None
                 running.pid, running.check_fd = self._checks.start(checks, running.environment, running.frame.fd)
         except OSError as exc:
             why = f"{exc.strerror}: {exc.filename}" if exc.filename else str(exc.strerror)
@@ -231,6 +237,7 @@ class Starter:
 
     def verdict(self, running: Running, exit_code: int) -> str | None:
         """What the end of a phase of checks means: None if all hold."""
+        assert self._checks is not None
         fd, running.check_fd = running.check_fd, -1
         return self._checks.verdict(fd, exit_code)
 

@@ -4,6 +4,8 @@ A check that is slow, crashes or exits harms its own job only: it runs in a fork
 with the job's session, environment, folder and log. Its verdict comes back through a pipe.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import re

@@ -1,5 +1,7 @@
 """Ending an attempt: TERM, the grace, KILL, and again until none of its processes is left."""
 
+from __future__ import annotations
+
 import signal
 from collections.abc import Callable
 

@@ -7,6 +7,8 @@ of the command line and inherited ones are literal; an unknown ``${NAME}`` is le
 Environments are bytes, as the kernel has them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from executioner.errors import UsageError

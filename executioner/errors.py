@@ -1,5 +1,7 @@
 """The one base of all errors that a user is meant to read, and their exit codes."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from executioner.model import NextStep

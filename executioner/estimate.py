@@ -1,5 +1,7 @@
 """How long jobs are likely to take, from what they took before."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 

@@ -45,6 +45,11 @@ class Process(Record):
 ProcessTable: TypeAlias = list[Process]
 
 
+def token(identity: bytes, run_id: int, pid: int | None, start_ticks: int | None) -> str:
+    """What marks the processes of a run: the database, the run and the runner's process."""
+    return f"{identity.decode('ascii', 'replace')}-{run_id}-{pid}-{start_ticks or 0}"
+
+
 def process_table() -> ProcessTable:
     """Every living process but ourselves; zombies are dead.
 

@@ -1,5 +1,7 @@
 """Places in the file system: the default history's, private folders, files that are safe to read."""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat

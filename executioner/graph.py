@@ -4,6 +4,8 @@ Jobs are known by their position in the config. Nothing here recurses, so a chai
 100,000 jobs is fine; all functions are linear in jobs and dependencies.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 
 from executioner.model import Job

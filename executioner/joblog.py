@@ -4,6 +4,8 @@ The job writes to the file's own descriptor. The runner adds a header line befor
 footer line after each attempt, and remembers the byte range between them.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time

@@ -5,6 +5,8 @@ dropped its environment still writes to the job's log, is in the session of one 
 descends from it. Processes of which none of that may be read (another user's) are not found.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
@@ -44,11 +46,6 @@ class Leftover(Record):
         """Whether a process shows by itself that it is the job's."""
         marks = (process.trace or "").split()
         return any(mark.startswith(self.mark) for mark in marks) or _writes_to(process.pid, self.log_path)
-
-
-def token(identity: bytes, run_id: int, pid: int | None, start_ticks: int | None) -> str:
-    """What marks the processes of a run: the database, the run and the runner's process."""
-    return f"{identity.decode('ascii', 'replace')}-{run_id}-{pid}-{start_ticks or 0}"
 
 
 def find(run_id: int, run_token: str, jobs: Iterable[tuple[str, str | None]]) -> list[Leftover]:

@@ -1,5 +1,7 @@
 """Who hears what happens in a run: the reader's screen, the run's own log, and the tally."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Sequence

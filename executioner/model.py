@@ -6,6 +6,8 @@ Times are seconds: ``*_s`` is a duration, ``*_at`` an instant of the wall clock
 (Unix time).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from enum import StrEnum
 

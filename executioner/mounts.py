@@ -1,5 +1,7 @@
 """What lies under a path: whether its file system is on another machine, and how much room it has."""
 
+from __future__ import annotations
+
 import os
 
 #: File systems whose files other machines may change: locks and the shared memory of a

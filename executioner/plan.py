@@ -4,12 +4,13 @@
 disagree. ``Agenda`` follows a plan's progress; it starts nothing itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
 
 from executioner import graph
-from executioner.estimate import weights
 from executioner.graph import Graph
 from executioner.model import Job, Workflow
 from executioner.record import Record
@@ -128,6 +129,8 @@ class Agenda:
         if plan.workers == 1:
             self._priority: Sequence[float] | None = None
         else:
+            from executioner.estimate import weights
+
             expected = weights(links.ids, durations_s or {})
             self._priority = [-path for path in graph.remaining_path(links, expected)]
         for position, action in enumerate(plan.actions):
@@ -194,6 +197,8 @@ def starting_order(plan: Plan, durations_s: Mapping[str, Sequence[float]] | None
 
     With one worker that order is exact.
     """
+    from executioner.estimate import weights
+
     agenda = Agenda(plan, durations_s)
     expected_s = weights(plan.graph.ids, durations_s or {})
     running: list[tuple[float, int]] = []  # when it ends, which

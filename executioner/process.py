@@ -5,6 +5,8 @@ pipe, no reader thread, nothing to lose. A command without shell syntax is execu
 directly, as make does: that halves the cost of every small program.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import signal

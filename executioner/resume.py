@@ -13,6 +13,8 @@ The rules:
   with everything that depends on it, as ``if_changed`` says.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 

@@ -1,5 +1,7 @@
 """Whether and when a failed attempt is followed by another: arithmetic only."""
 
+from __future__ import annotations
+
 from executioner.model import JobStatus, RetryPolicy
 
 _AGES_S = 1e12  # no number is too large for a config, but infinity times 0 is none

@@ -25,9 +25,8 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from time import monotonic, time
 
-from executioner import attempt, joblog, retry
+from executioner import attempt, joblog
 from executioner.attempt import CannotStartError, Phase, Progress, Running, Starter
-from executioner.ending import Ending
 from executioner.errors import HistoryError
 from executioner.events import (
     AttemptFailed,
@@ -395,6 +394,8 @@ class Scheduler:
         """Plan the next attempt, if there is to be one."""
         if self._stopped:
             return False
+        from executioner import retry
+
         policy = running.job.retry
         now = monotonic()
         elapsed = now - (progress.started_mono or now)
@@ -521,6 +522,8 @@ class Scheduler:
         return self._table
 
     def _end(self, running: Running, status: JobStatus, reason: str, now: float) -> None:
+        from executioner.ending import Ending
+
         family = self._starter.family(running)
         running.ending = Ending(family, status, reason, now, self._kill_grace_s, self._processes())
 

@@ -5,6 +5,8 @@ that none interrupts a commit, is lost between two looks, or strikes after the e
 that were ignored when the program started (``nohup``, ``&``) stay ignored.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import signal

@@ -3,6 +3,8 @@
 Pure. The evidence is gathered by ``commands.evidence``; a rule that has nothing to say gives None.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """Instants as the history stores them: UTC, ISO 8601, fixed width, so that text sorts as time."""
 
+from __future__ import annotations
+
 import time
 from functools import lru_cache
 

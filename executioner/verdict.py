@@ -3,6 +3,8 @@
 All of it is a function of the jobs' statuses and of what stopped the run.
 """
 
+from __future__ import annotations
+
 import signal
 from collections.abc import Sequence
 

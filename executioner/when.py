@@ -1,5 +1,7 @@
 """Times as people type them: ``7d``, ``yesterday``, ``2025-05-23``, ``2025-05-23 09:45``, ``09:45``."""
 
+from __future__ import annotations
+
 import re
 from datetime import date, datetime, time, timedelta
 

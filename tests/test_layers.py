@@ -50,7 +50,8 @@ PURE_LIBRARY = {
 # config.parse computes SHA-256 with the interpreter's own module: hashlib loads OpenSSL.
 # The list of runs is laid out by packages made for it, which compute only.
 PURE_EXCEPTIONS = {
-    ("config.parse", "importlib"),
+    ("config.parse", "_sha2"),
+    ("config.parse", "_sha256"),
     ("record", "collections"),
     ("render.runs", "tabulate"),
     ("render.runs", "wcwidth"),

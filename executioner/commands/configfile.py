@@ -1,5 +1,7 @@
 """The bytes of a config, for those who read it whole and those who only look at it."""
 
+from __future__ import annotations
+
 import errno
 import os
 

@@ -1,5 +1,7 @@
 """``--doctor``: look at everything that a run relies on, and say what to do about what is wrong."""
 
+from __future__ import annotations
+
 import json
 import os
 import platform

@@ -1,5 +1,7 @@
 """What the history, the logs and the processes say about a run that did not succeed."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from collections.abc import Sequence

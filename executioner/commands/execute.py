@@ -10,15 +10,14 @@ from time import monotonic, time
 
 from executioner import __version__, environ, joblog
 from executioner.attempt import Conditions, Starter
-from executioner.checks import CheckRunner
 from executioner.commands.context import Context, stored_options, user_name
 from executioner.commands.finish import Finish
 from executioner.commands.guards import active_warnings, log_dir_error, place_warnings
 from executioner.definition import definer
+from executioner.family import token
 from executioner.folders import make_folder
 from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter, NewJob, NewRun
-from executioner.leftovers import token
 from executioner.listeners import Reporter, RunLog, Tally
 from executioner.model import Job, Workflow
 from executioner.plan import Action, Agenda, Plan
@@ -34,6 +33,7 @@ from executioner.terminal import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from executioner.checks import CheckRunner
     from executioner.history.lineage import Lineage
     from executioner.resume import ResumePlan
 
@@ -141,7 +141,7 @@ class Execution:
         scheduler = Scheduler(
             self._plan,
             agenda,
-            Starter(self._conditions(run_id, identity), Launcher(null), CheckRunner(workflow.plugins)),
+            Starter(self._conditions(run_id, identity), Launcher(null), _check_runner(workflow)),
             workflow.kill_grace_s,
             self._writer,
             reporter.hear,
@@ -283,6 +283,15 @@ def _unsent(workflow: Workflow) -> list[str]:
     if not workflow.notification.addresses:
         return []
     return ["email_address is set, but this version sends no mail: let cron mail what --quiet prints"]
+
+
+def _check_runner(workflow: Workflow) -> CheckRunner | None:
+    """What runs checks, where any job has some."""
+    if not any(job.pre_checks or job.post_checks for job in workflow.jobs):
+        return None
+    from executioner.checks import CheckRunner
+
+    return CheckRunner(workflow.plugins)
 
 
 def _chance() -> float:

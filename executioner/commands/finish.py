@@ -1,5 +1,7 @@
 """The end of a run: recorded first, told then."""
 
+from __future__ import annotations
+
 import json
 from time import monotonic, time
 

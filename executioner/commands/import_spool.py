@@ -1,5 +1,7 @@
 """``--import-spool``: put results into the history that it could not take when they came in."""
 
+from __future__ import annotations
+
 import os
 
 from executioner.commands.context import Context, invocation

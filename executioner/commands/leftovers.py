@@ -1,5 +1,7 @@
 """Jobs that outlived their runner: before a run starts they are named, ended or left, as is asked."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping, Sequence
 from time import time
@@ -7,6 +9,7 @@ from time import time
 from executioner import leftovers
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError
+from executioner.family import token
 from executioner.history.crashes import Crash
 from executioner.leftovers import Leftover
 from executioner.model import NextStep
@@ -26,7 +29,7 @@ def find_leftovers(crashes: Sequence[Crash], identity: Callable[[], Mapping[str,
         one
         for crash in crashes
         for one in leftovers.find(
-            crash.run_id, leftovers.token(database, crash.run_id, crash.pid, crash.start_ticks), crash.jobs
+            crash.run_id, token(database, crash.run_id, crash.pid, crash.start_ticks), crash.jobs
         )
     ]
 

@@ -1,5 +1,7 @@
 """``--list-runs``: which runs there were."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from time import time
 

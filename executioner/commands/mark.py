@@ -1,5 +1,7 @@
 """``--mark-success``: let jobs of a run count as successful because a person says so."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from time import time

@@ -1,5 +1,7 @@
 """What stands in the way of a resume: each refuses by raising, but where nothing is left to run."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from time import time
 

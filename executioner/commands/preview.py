@@ -1,5 +1,7 @@
 """``--dry-run``: what a run would do."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable
 from os.path import dirname

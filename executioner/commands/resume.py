@@ -1,5 +1,7 @@
 """``--resume-from``: run what is missing of an earlier run, or show with ``--dry-run`` what that would be."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """``--show-log``: what a job printed, also while it is still printing."""
 
+from __future__ import annotations
+
 import codecs
 import json
 import os

@@ -1,5 +1,7 @@
 """``--show-run``: what became of one run and its jobs."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from time import time

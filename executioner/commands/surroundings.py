@@ -1,5 +1,7 @@
 """What lies around a history, as ``--doctor`` looks at it: log folder, free space, file system, limits."""
 
+from __future__ import annotations
+
 import os
 import resource
 from collections.abc import Iterator, Mapping

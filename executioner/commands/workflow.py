@@ -1,14 +1,15 @@
 """Reading a config file and everything that its validation has to look at."""
 
+from __future__ import annotations
+
 import json
 import os
 
-from executioner.checks import plugin_checks
 from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, Options
 from executioner.config.parse import parse
 from executioner.errors import UsageError
-from executioner.model import NextStep, Workflow
+from executioner.model import NextStep, Plugin, Workflow
 from executioner.render.text import count, safe, shown_path, storable
 
 
@@ -35,9 +36,15 @@ def load(context: Context) -> Workflow:
         shown=name,
         home=os.path.expanduser("~"),
         is_folder=os.path.isdir,
-        plugin_checks=plugin_checks,
+        plugin_checks=_plugin_checks,
         steps=[NextStep("To check again:", ("-c", f"./{name}" if name.startswith("-") else name, "--validate"))],
     )
+
+
+def _plugin_checks(plugin: Plugin) -> frozenset[str] | str:
+    from executioner.checks import plugin_checks
+
+    return plugin_checks(plugin)
 
 
 def _plain_path(path: str) -> str:

@@ -5,6 +5,8 @@ else that only a shell understands is refused, so that no command silently does 
 else than it says. ``${NAME}`` is allowed: it is filled in when the job starts.
 """
 
+from __future__ import annotations
+
 from executioner.config.problems import nearest, quoted
 from executioner.environ import NAME_CHARS
 

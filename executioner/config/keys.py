@@ -4,6 +4,8 @@ The validation, the tables of ``docs/configuration.md`` and the JSON Schema are 
 these declarations, so they cannot disagree.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from executioner.config.objects import NOTHING, Key, ObjectOf, Params, Variables, bytes_problem

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from os.path import basename, dirname, isabs, join, normpath, splitext
 
 from executioner.config.jobs import (
@@ -224,12 +223,20 @@ def _judge(whitelist: frozenset[str] | None) -> CommandJudge:
 def _sha256(data: bytes) -> str:
     """The digest in hexadecimal, for small files without ``hashlib``: OpenSSL takes 3 ms to load."""
     if len(data) < 1_000_000:
-        for name in ("_sha2", "_sha256"):  # Python >= 3.12, 3.11
-            with suppress(ImportError):
-                return str(import_module(name).sha256(data).hexdigest())
+        with suppress(ImportError):
+            return str(_own_sha256()(data).hexdigest())
     from hashlib import sha256
 
     return sha256(data).hexdigest()
+
+
+def _own_sha256() -> Any:
+    """The interpreter's own function."""
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]  # Python 3.11
+    except ImportError:
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    return sha256
 
 
 def _integer(value: Any) -> int | None:

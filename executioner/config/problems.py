@@ -4,6 +4,8 @@ The collector of problems, and how values from a config are repeated in messages
 harming a terminal or filling it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 
 from executioner.errors import Problem
@@ -35,7 +37,7 @@ class WrittenFloat(float):
     __slots__ = ("text",)
     text: str
 
-    def __new__(cls, text: str) -> "WrittenFloat":
+    def __new__(cls, text: str) -> WrittenFloat:
         """Read a JSON number; ``float`` raises ValueError for what is none."""
         self = super().__new__(cls, text)
         self.text = text

@@ -1,5 +1,7 @@
 """The configs that ``--simple-config`` and ``--sample-config`` print. Both run anywhere."""
 
+from __future__ import annotations
+
 SIMPLE_CONFIG = """\
 {
   "jobs": [

@@ -1,5 +1,7 @@
 """What is wrong with a text that is not JSON, in words that tell how to mend it."""
 
+from __future__ import annotations
+
 _NO_COMMENTS = 'JSON has no comments: use a key that begins with _, such as "_comment"'
 _SPACE = " \t\r\n"
 #: What looks like nothing, although Python calls some of it printable.

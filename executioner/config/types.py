@@ -5,6 +5,8 @@ not (``report``), gives its JSON Schema (``schema``) and its words for the docum
 (``words``).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 
 from executioner.config.problems import BROKEN, Problems, WrittenFloat, mismatch

@@ -1,5 +1,7 @@
 """Runs whose runner died: what they were at, so that one can look for what is left of it."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Iterable, Sequence
 

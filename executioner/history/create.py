@@ -1,5 +1,7 @@
 """Making a history, and connecting to one."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sqlite3

@@ -5,6 +5,8 @@ its versions, run ids may be text, a run may have several attempts, times are lo
 without a zone. What it recorded is kept; what it did not record stays NULL.
 """
 
+from __future__ import annotations
+
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence

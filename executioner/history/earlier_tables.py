@@ -1,5 +1,7 @@
 """The tables of the tool before this one, run by run: whichever columns, keys and types of ids there are."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Values that another tool wrote, of any type: read as what they should be, or None."""
 
+from __future__ import annotations
+
 import math
 from datetime import UTC, datetime
 from typing import Any

@@ -1,5 +1,7 @@
 """How a history is: what a person who doubts it wants to have looked at. Nothing is written."""
 
+from __future__ import annotations
+
 import os
 import sqlite3
 import stat

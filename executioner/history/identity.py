@@ -1,5 +1,7 @@
 """The database's own random values, and the run ids that it has given out."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Mapping
 

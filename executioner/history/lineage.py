@@ -1,5 +1,7 @@
 """What a resume, and a fresh run, look at before they start: earlier runs of the chain and of the config."""
 
+from __future__ import annotations
+
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 

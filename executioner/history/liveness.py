@@ -1,5 +1,7 @@
 """Which of the runs that are recorded as RUNNING still have a runner."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sqlite3

@@ -9,12 +9,14 @@ Linux: fcntl_locking(2), "Open file description locks". Where the platform lacks
 (or the file system refuses), liveness rests on the process's identity alone.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
 import os
 import stat
-import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -27,8 +29,11 @@ GUARD_BYTE = 0
 
 
 def _region(kind: int, byte: int) -> bytes:
-    # struct flock: l_type, l_whence, l_start, l_len, l_pid and padding
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+    # struct flock: l_type, l_whence, padding, l_start, l_len, l_pid, padding (struct takes 0.2 ms to load)
+    return b"".join(
+        number.to_bytes(size, sys.byteorder, signed=True)
+        for number, size in ((kind, 2), (os.SEEK_SET, 2), (0, 4), (byte, 8), (1, 8), (0, 4), (0, 4))
+    )
 
 
 class LockFile:
@@ -106,8 +111,7 @@ def is_held(path: str, byte: int) -> bool | None:
         return None
     finally:
         os.close(fd)
-    kind: int = struct.unpack_from("h", answer)[0]
-    return kind != fcntl.F_UNLCK
+    return int.from_bytes(answer[:2], sys.byteorder, signed=True) != fcntl.F_UNLCK
 
 
 class ProcessIdentity:

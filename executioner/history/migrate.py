@@ -4,6 +4,8 @@ For writing this is done in place, in one transaction with the version number, a
 backup beside the file. For reading it is done to a copy in memory.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import sqlite3

@@ -4,6 +4,8 @@ The form is described in docs/history.md. It holds what the history lacks, as co
 was removed during the run, the rows as a whole.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -25,7 +25,6 @@ from executioner.history.create import connect, create
 from executioner.history.identity import identity, newest_id
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
-from executioner.history.usual import durations_s
 from executioner.record import Record
 from executioner.times import utc_text
 
@@ -158,6 +157,8 @@ class HistoryWriter:
 
     def durations_s(self, application_name: str) -> dict[str, list[float]]:
         """How long each job took when it succeeded, in the application's last runs."""
+        from executioner.history.usual import durations_s
+
         with self._explained():
             return durations_s(self._connection, application_name)
 

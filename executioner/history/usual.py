@@ -1,5 +1,7 @@
 """How long jobs usually take, as the history tells."""
 
+from __future__ import annotations
+
 import sqlite3
 
 _NEWEST_RUNS = "SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs".format(

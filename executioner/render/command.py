@@ -1,5 +1,7 @@
 """Commands to type next: complete, quoted, as the program was called."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 
 from executioner.model import NextStep

@@ -1,5 +1,7 @@
 """What scripts read: runs and jobs as JSON and CSV, line by line."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

@@ -1,5 +1,7 @@
 """The screen of one run: what became of each job, why, and what to type next."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 

@@ -1,5 +1,7 @@
 """The screen of ``--doctor``: what was looked at, what was found, and what to do about it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 

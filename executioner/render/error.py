@@ -1,5 +1,7 @@
 """How an error looks: what, where, details, and what to type next."""
 
+from __future__ import annotations
+
 from executioner.errors import ExecutionerError
 from executioner.render.command import Invocation, steps_text
 from executioner.render.text import Palette, safe

@@ -1,5 +1,7 @@
 """What marking jobs of a run as successful means, before it is done."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 
 from executioner.model import JobStatus

@@ -1,5 +1,7 @@
 """The lines that tell how a run gets on, one event at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from executioner.events import (

@@ -1,5 +1,7 @@
 """What resuming a run would do, as a screen and as data; and what has changed since."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 
 from executioner.definition import NAMES, TEXTS, Change

@@ -1,5 +1,7 @@
 """The list of runs: as a table, and what is said where none is found."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 from executioner.model import RunStatus

@@ -1,5 +1,7 @@
 """The screen at a run's end: what happened, why, and what to type next."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from executioner.model import FAILURES, JobStatus, RunStatus

@@ -1,5 +1,7 @@
 """The small parts of every screen: durations, local times, escaped text, quoted words, colours."""
 
+from __future__ import annotations
+
 import os.path
 import re
 import time
