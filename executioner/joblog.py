@@ -135,7 +135,7 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
     """Write an attempt's footer on a line of its own and close the log. Never fails."""
     size = frame.start
     intact = True
-    with contextlib.suppress(OSError):
+    try:
         size = os.fstat(frame.fd).st_size
         at = frame.start - len(frame.header)
         found = os.pread(frame.fd, len(frame.header), at)
@@ -145,6 +145,8 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
         newline = b"" if found[-1:] == b"\n" else b"\n"
         footer = f"=== {safe(verdict)}, {duration(seconds)}, {_stamp()} ===\n"
         os.write(frame.fd, newline + footer.encode("utf-8", "replace"))
+    except OSError:
+        pass
     with contextlib.suppress(OSError):
         os.close(frame.fd)
     return Section(frame.start if intact else 0, size, intact)

@@ -77,7 +77,7 @@ class RunLog:
 
     def write_all(self, lines: Sequence[tuple[float, str]]) -> None:
         """Add lines, each with its time. A full disk loses them, never the run."""
-        text = "".join(f"{local_time(at)} {line}\n" for at, line in lines)
+        text = "".join([f"{local_time(at)} {line}\n" for at, line in lines])
         with contextlib.suppress(OSError):
             os.write(self._fd, text.encode("utf-8", "backslashreplace"))
 

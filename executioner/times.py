@@ -6,6 +6,7 @@ import time
 from functools import lru_cache
 
 
+@lru_cache(maxsize=16)  # an instant is written to several columns
 def utc_text(at: float) -> str:
     """``2025-05-23T09:45:00.000000Z`` for Unix time ``at``."""
     micros = round(at * 1_000_000)

@@ -89,6 +89,8 @@ def storable(text: str) -> str:
 def duration(seconds: float) -> str:
     """``HH:MM:SS``, rounded to the nearest second; hours grow as needed."""
     whole = max(0, int(seconds + 0.5))
+    if not whole:
+        return "00:00:00"
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
