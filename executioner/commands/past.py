@@ -75,13 +75,15 @@ def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:
 
     It lies beside the run's log; ``log_dir`` is where to look if that is not recorded.
     """
-    from executioner.history.spool import waiting
-
     folder = os.path.dirname(run.log_path) if run.log_path else log_dir
     if folder is None:
         return None
-    name = joblog.run_name(run.application_name, run.run_id)
-    return waiting(f"{folder}/{name}", run.run_id, run.start_time, run.end_time)
+    base = f"{folder}/{joblog.run_name(run.application_name, run.run_id)}"
+    if not os.path.lexists(joblog.spool_path(base)):
+        return None
+    from executioner.history.spool import waiting
+
+    return waiting(base, run.run_id, run.start_time, run.end_time)
 
 
 def find_lineage(context: Context, wanted: str, nothing: str) -> tuple[Past, Lineage]:

@@ -11,7 +11,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
 
 from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import open_regular, sync_folder
@@ -22,6 +21,10 @@ from executioner.records import JOB_COLUMNS, RUN_COLUMNS
 from executioner.render.text import local_time
 from executioner.times import from_utc_text
 from executioner.verdict import JobOutcome, run_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _FORM = 1
 _MOST_FILES = 100
