@@ -35,6 +35,7 @@ class Conditions(Record):
     run_id: int
     token: str  # marks the run's processes
     log_dir: str
+    logs_only_in: str | None  # if that is gone the log folder is not made again: it would be made with it
     log_stem: str  # executioner.<app>
     environment: Callable[[Job], dict[bytes, bytes]]
     words: Callable[[Job, Mapping[bytes, bytes]], list[bytes]] | None  # None: a shell runs commands
@@ -156,11 +157,12 @@ class Starter:
         stem = f"{conditions.log_stem}.job-{job.id}.run-{conditions.run_id}"
         try:
             if progress.log_path is None:
-                fd, path = joblog.create(conditions.log_dir, stem, only_in=job.working_dir)
+                fd, path = joblog.create(conditions.log_dir, stem, conditions.logs_only_in)
             else:
-                fd, path = joblog.reopen(conditions.log_dir, stem, progress.log_path, progress.log_id)
+                known = progress.log_path, progress.log_id
+                fd, path = joblog.reopen(conditions.log_dir, stem, *known, conditions.logs_only_in)
         except FileNotFoundError as exc:
-            if not os.path.isdir(job.working_dir):
+            if conditions.logs_only_in == job.working_dir and not os.path.isdir(job.working_dir):
                 raise FileNotFoundError(exc.errno, _GONE, job.working_dir) from exc
             raise
         if of > 1 and path != progress.log_path:
@@ -279,8 +281,10 @@ def exit_reason(exit_code: int, environment: Mapping[bytes, bytes]) -> str:
     return f"Exit code {exit_code}"
 
 
-def close(running: Running, status: JobStatus, reason: str | None, exit_code: int | None) -> tuple[Attempt, bool]:
-    """Write an attempt's footer; returns what is kept of it, and whether its log is as it should be."""
+def close(
+    running: Running, status: JobStatus, reason: str | None, exit_code: int | None
+) -> tuple[Attempt, str | None]:
+    """Write an attempt's footer; returns what is kept of it, and what is wrong with its log."""
     if running.check_fd >= 0:
         os.close(running.check_fd)
         running.check_fd = -1
@@ -297,4 +301,11 @@ def close(running: Running, status: JobStatus, reason: str | None, exit_code: in
         section.start,
         section.end,
     )
-    return attempt, section.intact
+    if not section.intact:
+        return attempt, (
+            f"{running.job.id} cut off its own log ({running.frame.path}): it opened /dev/stdout or /dev/stderr"
+            " anew, as `tee /dev/stderr` does. Use `tee -a /dev/stderr` or `>&2`."
+        )
+    if section.fault is None:
+        return attempt, None
+    return attempt, f"the end of {running.job.id}'s output may be missing: {section.fault} ({running.frame.path})"

@@ -87,6 +87,10 @@ class HistoryError(ExecutionerError):
     exit_code = 3
 
 
+class DamagedHistoryError(HistoryError):
+    """The history's content is wrong."""
+
+
 class NoHistoryError(HistoryError):
     """There is no history at that place."""
 

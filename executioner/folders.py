@@ -40,6 +40,11 @@ def open_regular(path: str) -> int:
     raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies below it, by their names."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
 def make_folder(path: str) -> None:
     """Make a folder and its missing parents, each 0700 whatever the umask.
 

@@ -7,6 +7,7 @@ footer line after each attempt, and remembers the byte range between them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from functools import lru_cache
@@ -83,11 +84,12 @@ class Frame(Record):
 
 
 class Section(Record):
-    """A closed attempt: its output's byte range, and whether its header is still there."""
+    """A closed attempt: its output's byte range, whether its header is still there, and why it took no footer."""
 
     start: int
     end: int
     intact: bool
+    fault: str | None
 
 
 def begin(fd: int, path: str, title: str, *, anew: bool = True) -> Frame:
@@ -99,7 +101,7 @@ def begin(fd: int, path: str, title: str, *, anew: bool = True) -> Frame:
     header = f"=== {title}, {_stamp()} ===\n".encode()
     written = os.write(fd, header)
     if written != len(header):
-        raise OSError(28, "No space left on device", path)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     return Frame(fd, path, header, written if anew else os.lseek(fd, 0, os.SEEK_CUR))
 
 
@@ -120,8 +122,10 @@ def file_id(fd: int) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def reopen(folder: str, name: str, path: str, known: tuple[int, int] | None) -> tuple[int, str]:
-    """Open a job's log for a further attempt, or a new one if it is gone or is another file now.
+def reopen(
+    folder: str, name: str, path: str, known: tuple[int, int] | None, only_in: str | None = None
+) -> tuple[int, str]:
+    """Open a job's log for a further attempt, or a new one (as ``create``) if it is gone or another file now.
 
     Raises:
         OSError: no file can be opened or created there.
@@ -129,17 +133,18 @@ def reopen(folder: str, name: str, path: str, known: tuple[int, int] | None) -> 
     try:
         fd = os.open(path, _REOPEN)
     except OSError:
-        return create(folder, name)
+        return create(folder, name, only_in)
     if file_id(fd) == known:
         return fd, path
     os.close(fd)
-    return create(folder, name)
+    return create(folder, name, only_in)
 
 
 def end(frame: Frame, verdict: str, seconds: float) -> Section:
     """Write an attempt's footer on a line of its own and close the log. Never fails."""
     size = frame.start
     intact = True
+    fault = None
     try:
         size = os.fstat(frame.fd).st_size
         at = frame.start - len(frame.header)
@@ -149,12 +154,14 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
             found = os.pread(frame.fd, 1, size - 1) if size else b"\n"
         newline = b"" if found[-1:] == b"\n" else b"\n"
         footer = f"=== {safe(verdict)}, {duration(seconds)}, {_stamp()} ===\n"
-        os.write(frame.fd, newline + footer.encode("utf-8", "replace"))
-    except OSError:
-        pass
+        text = newline + footer.encode("utf-8", "replace")
+        if os.write(frame.fd, text) != len(text):
+            fault = os.strerror(errno.ENOSPC)
+    except OSError as exc:
+        fault = exc.strerror
     with contextlib.suppress(OSError):
         os.close(frame.fd)
-    return Section(frame.start if intact else 0, size, intact)
+    return Section(frame.start if intact else 0, size, intact, fault)
 
 
 def _stamp() -> str:

@@ -8,8 +8,8 @@ import os
 #: write-ahead log need not work there (https://www.sqlite.org/wal.html, "shared memory").
 _NETWORK = frozenset(
     (
-        "9p afs beegfs ceph cifs coda fuse.ceph fuse.glusterfs fuse.s3fs fuse.sshfs fuse.rclone gfs2"
-        " glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 smb3 smbfs vboxsf"
+        "9p afs beegfs ceph cifs coda fuse.ceph fuse.glusterfs fuse.s3fs fuse.sshfs fuse.rclone"
+        " glusterfs gpfs lustre ncpfs nfs nfs4 smb3 smbfs vboxsf"
     ).split()
 )
 

@@ -378,9 +378,9 @@ class Scheduler:
         if running is self._lonely:
             self._lonely = None
         reason = None if reason is None else storable(reason)
-        closed, intact = attempt.close(running, status, reason, exit_code)
-        if not intact:
-            self._say(Warned(time(), _truncated(running.job.id, running.frame.path)))
+        closed, fault = attempt.close(running, status, reason, exit_code)
+        if fault is not None:
+            self._say(Warned(time(), fault))
         progress = self._progress[running.position]
         progress.attempts.append(closed)
         progress.ended_mono = monotonic()
@@ -552,10 +552,3 @@ class Scheduler:
             if at_once and running.ending is not None:
                 running.ending.hurry(now)
             self._wake_for(running)
-
-
-def _truncated(job_id: str, path: str) -> str:
-    return (
-        f"{job_id} cut off its own log ({path}): it opened /dev/stdout or /dev/stderr anew, "
-        "as `tee /dev/stderr` does. Use `tee -a /dev/stderr` or `>&2`."
-    )

@@ -43,6 +43,7 @@ class Evidence(Record):
         run: the run.
         config_changed: whether the config file is another one now.
         survivors: jobs that outlived the runner.
+        lost: jobs that ran when the runner died.
         failed: the failed jobs that are looked at.
         usual_s: by job, how long it took the last times that it succeeded.
         failures: by job, how it failed in this run and in those directly before, the newest first.
@@ -51,6 +52,7 @@ class Evidence(Record):
     run: Run
     config_changed: bool
     survivors: Sequence[Survivor]
+    lost: Sequence[str]
     failed: Sequence[Job]
     usual_s: dict[str, Sequence[float]]
     failures: dict[str, Sequence[Failure]]
@@ -58,7 +60,7 @@ class Evidence(Record):
 
 def hints(evidence: Evidence) -> list[str]:
     """What the rules say, the most urgent first."""
-    found = [survivors_hint(evidence.survivors), changed_hint(evidence)]
+    found = [survivors_hint(evidence.survivors), lost_hint(evidence), changed_hint(evidence)]
     found += [same_error_hint(job.id, evidence.failures.get(job.id, ())) for job in evidence.failed]
     found += [timeout_hint(job, evidence.usual_s.get(job.id, ())) for job in evidence.failed]
     return [hint for hint in found if hint is not None]
@@ -79,6 +81,20 @@ def survivors_hint(survivors: Sequence[Survivor]) -> str | None:
     return (
         f"{named}{more} of this run {verb} still running though the runner is gone: wait for {them},"
         f" or end {them} with --kill-leftovers when you resume."
+    )
+
+
+def lost_hint(evidence: Evidence) -> str | None:
+    """A job that outlived its runner may have done its work, and a resume would do it once more."""
+    lost = [job for job in evidence.lost if job not in {one.job for one in evidence.survivors}]
+    if not lost or not evidence.run.resumable:
+        return None
+    named = ", ".join(map(safe, lost[:_MOST_NAMED])) + (" ..." if len(lost) > _MOST_NAMED else "")
+    one = len(lost) == 1
+    return (
+        f"how {named} ended is not known, and a resume runs {'it' if one else 'them'} again. If"
+        f" {'its log shows that it did its' if one else 'a log shows that a job did its'} work, let it count:"
+        f" --mark-success {evidence.run.run_id} {safe(lost[0]) if one else 'JOB'}"
     )
 
 

@@ -637,7 +637,7 @@ def test_a_read_only_folder_is_not_taken_over(read_only: Program, flags: tuple[s
         3,
         "",
         f"Error: The history cannot be written: no permission for its folder, {folder} ({read_only.history})\n"
-        "It was not changed. Nothing was run. To use another history, add --db FILE.\n",
+        "It was not changed. Nothing was run. To see what is wrong, add --doctor; to use another history, --db FILE.\n",
     )
     assert everything(read_only) == before
 
@@ -678,7 +678,7 @@ def test_what_is_not_the_earlier_tools_is_refused(
         "",
         f"Error: This is not a history: an SQLite database of another program ({program.history})\n"
         f"It was not changed. {'' if args == ('--list-runs',) else 'Nothing was run. '}"
-        "To use another history, add --db FILE.\n",
+        "To see what is wrong, add --doctor; to use another history, --db FILE.\n",
     )
     assert everything(program) == before
 

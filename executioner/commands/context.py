@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from executioner.errors import UsageError
 from executioner.folders import default_history
@@ -112,10 +112,22 @@ def user_name() -> str:
         return os.environ.get("USER") or str(os.getuid())
 
 
+def history_place(context: Context, configured: Callable[[], str | None]) -> tuple[str, str]:
+    """The history in use, and why it is that one: ``--db``, ``$EXECUTIONER_DB``, the config's, or the default."""
+    given, variable = context.options.db, os.environ.get("EXECUTIONER_DB")
+    if given:
+        path, why = given, "--db"
+    elif variable:
+        path, why = variable, "$EXECUTIONER_DB"
+    else:
+        chosen = configured()
+        path, why = (chosen, "history_db of the config") if chosen else (default_history(), "the default")
+    return os.path.realpath(os.path.join(context.cwd, path)), why
+
+
 def history_path(context: Context, configured: str | None) -> str:
-    """The history in use: ``--db``, ``$EXECUTIONER_DB``, the config's, or the state folder's."""
-    chosen = context.options.db or os.environ.get("EXECUTIONER_DB") or configured or default_history()
-    return os.path.realpath(os.path.join(context.cwd, chosen))
+    """The history in use."""
+    return history_place(context, lambda: configured)[0]
 
 
 def invocation(context: Context, config: str | None, history: str) -> Invocation:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from itertools import count as count_from
 
 from executioner import __version__
-from executioner.commands.context import Context, history_path, invocation
+from executioner.commands.context import Context, history_place, invocation
 from executioner.commands.leftovers import find_leftovers
 from executioner.commands.past import configured_history, waiting_spool
 from executioner.commands.surroundings import Patient, size, surroundings
 from executioner.commands.workflow import load
-from executioner.errors import ExecutionerError
+from executioner.errors import DamagedHistoryError, ExecutionerError, HistoryError
 from executioner.folders import check_can_hold
 from executioner.history import files
 from executioner.history.crashes import Suspects
@@ -29,7 +29,7 @@ from executioner.render.command import Invocation
 from executioner.render.doctor import Finding, Level, doctor_lines, doctor_object
 from executioner.render.text import count, quoted, shown_path
 
-_MOST_RUNS = 50
+_MOST_FAULTS = 5
 _COMING = {
     files.Kind.OLDER: "an older version: the next run brings it up, after a backup beside it",
     files.Kind.EARLIER_TOOL: "the earlier tool's: the next run takes it over, after a backup beside it",
@@ -39,13 +39,12 @@ _COMING = {
 def doctor(context: Context) -> int:
     """Look at program, history, logs and leftovers; returns 3 if a problem was found, else 0."""
     options = context.options
-    decided = options.config is None or options.db is not None or os.environ.get("EXECUTIONER_DB")
-    configured = None if decided else configured_history(context, str(options.config))
-    history = history_path(context, configured)
+    config = options.config
+    history, origin = history_place(context, lambda: configured_history(context, config) if config else None)
     typed = invocation(context, options.config, history)
-    workflow, config = _config(context, typed)
-    patient = Patient(context, history, _origin(context, configured), workflow, typed)
-    findings = [_program(), _sqlite(), *config, *_history(patient), *surroundings(patient)]
+    workflow, config_findings = _config(context, typed)
+    patient = Patient(context, history, origin, workflow, typed)
+    findings = [_program(), _sqlite(), *config_findings, *_history(patient), *surroundings(patient)]
     if options.quiet:
         findings = [one for one in findings if one.level is Level.PROBLEM]
     out = context.terminal.out
@@ -90,15 +89,6 @@ def _fault(topic: str, error: ExecutionerError) -> Finding:
     return Finding(topic, Level.PROBLEM, f"{error.what}{where}", error.details)
 
 
-def _origin(context: Context, configured: str | None) -> str:
-    """Why it is this history."""
-    if context.options.db is not None:
-        return "--db"
-    if os.environ.get("EXECUTIONER_DB"):
-        return "$EXECUTIONER_DB"
-    return "the default" if configured is None else "history_db of the config"
-
-
 # --- the history ---------------------------------------------------------------------------
 
 
@@ -114,7 +104,7 @@ def _history(patient: Patient) -> Iterator[Finding]:
     except ExecutionerError as exc:
         fault = _fault("History", exc)
         other = fault._replace(advice="To use another one, add --db FILE.")
-        yield _damaged(patient, fault) if "damaged" in exc.what else other
+        yield _damaged(patient, fault) if isinstance(exc, DamagedHistoryError) else other
         return
     runs = count(health.runs, "run")
     log = f", {size(health.log_bytes)} in its write-ahead log" if health.log_bytes else ""
@@ -123,7 +113,8 @@ def _history(patient: Patient) -> Iterator[Finding]:
         yield _integrity(patient, health.faults)
     elif health.contradictions:
         text = "rows contradict each other: somebody has edited them"
-        yield Finding("Integrity", Level.NOTE, text, health.contradictions)
+        advice = "The next resume of such a run treats these jobs as interrupted."
+        yield Finding("Integrity", Level.NOTE, text, health.contradictions, advice)
     else:
         yield Finding("Integrity", Level.GOOD, "no fault found")
     current = kind is files.Kind.CURRENT
@@ -135,9 +126,13 @@ def _history(patient: Patient) -> Iterator[Finding]:
     yield from _aftermath(patient)
 
 
-def _integrity(patient: Patient, faults: Sequence[str]) -> Finding:
+def _integrity(patient: Patient, found: Sequence[str]) -> Finding:
     """What to do about what SQLite's own check finds."""
-    if not all("index" in fault for fault in faults):
+    faults = [
+        *found[:_MOST_FAULTS],
+        *([f"... and {len(found) - _MOST_FAULTS} more"] if found[_MOST_FAULTS:] else []),
+    ]
+    if not all("index" in fault for fault in found):  # SQLite has words alone for it
         return _damaged(patient, Finding("Integrity", Level.PROBLEM, "it is damaged", faults))
     return Finding(
         "Integrity",
@@ -157,7 +152,11 @@ def _damaged(patient: Patient, fault: Finding) -> Finding:
     """What to do about a damaged history."""
     path = patient.history
     folder, name = os.path.split(path)
-    backups = sorted(one for one in os.listdir(folder) if one.startswith(f"{name}.") and one.endswith(".bak"))
+    try:
+        names = os.listdir(folder)
+    except OSError:  # it may be entered, but not be read
+        names = []
+    backups = sorted(one for one in names if one.startswith(f"{name}.") and one.endswith(".bak"))
     parts = [quoted(one) for one in (path, f"{path}-wal") if os.path.exists(one)]
     aside = next(one for number in count_from(1) if not os.path.lexists(one := f"{path}.damaged-{number}"))
     line = f"mkdir {quoted(aside)} && mv {' '.join(parts)} {quoted(aside)}"
@@ -193,6 +192,9 @@ def _permissions(patient: Patient, health: Health) -> Finding:
 
 def _lock(patient: Patient, health: Health) -> Finding:
     wrong = lock_state(patient.history)
+    if wrong is None and health.live and not os.path.lexists(f"{patient.history}.lock"):
+        text = "its file is gone: somebody removed it while a run was on, which is told by its process alone"
+        return Finding("Lock", Level.NOTE, text, advice="The next run makes it again; leave it where it is.")
     if wrong is None:
         held = count(len(health.live), "run") if health.live else "no run"
         return Finding("Lock", Level.GOOD, f"works; {held} {'hold' if len(health.live) > 1 else 'holds'} it")
@@ -218,36 +220,37 @@ def _runs(patient: Patient, health: Health) -> Iterator[Finding]:
 
 
 def _aftermath(patient: Patient) -> Iterator[Finding]:
-    """What the newest runs that did not succeed left behind: results beside logs, and processes."""
-    history = History(patient.history)
-    wanted = RunFilter(statuses=("INTERRUPTED", "FAILED"))
-    runs = list(history.find(wanted, _MOST_RUNS))
+    """What runs that were not recorded to their end left behind: results beside logs, and processes."""
+    try:
+        history = History(patient.history)
+        interrupted = history.find(RunFilter(statuses=("INTERRUPTED",)))
+        runs = [run for run in interrupted if run.failure_summary == NO_RESULT]
+        here = this_process().boot_id
+        of_this_boot = [run.run_id for run in runs if here is None or run.boot_id == here]
+        crashes = [one for run_id in of_this_boot for one in history.crashes(Suspects(run_id=run_id), here)]
+        found = find_leftovers(crashes, history.identity)
+    except HistoryError as exc:
+        yield _fault("Aftermath", exc)
+        return
     yield from _spools(patient, runs)
-    left = Finding("Leftovers", Level.GOOD, "no job outlived its runner")
-    here = this_process().boot_id
-    for run in runs:
-        if run.failure_summary != NO_RESULT:
-            continue
-        crashes = history.crashes(Suspects(run_id=run.run_id), here)
-        for one in find_leftovers(crashes, history.identity):
-            left = Finding(
-                "Leftovers",
-                Level.PROBLEM,
-                f"job {one.job} of run {one.run_id} still runs, though its runner is gone (pid {one.pid})",
-                steps=[
-                    NextStep(
-                        "To wait for it, watch its log:",
-                        line=patient.typed.look("--show-log", str(one.run_id), one.job, "--follow"),
-                    ),
-                    NextStep(
-                        "To end it and resume:",
-                        line=patient.typed.look("--resume-from", str(one.run_id), "--kill-leftovers"),
-                    ),
-                ],
-            )
-            yield left
-    if left.level is Level.GOOD:
-        yield left
+    for one in found:
+        yield Finding(
+            "Leftovers",
+            Level.PROBLEM,
+            f"job {one.job} of run {one.run_id} still runs, though its runner is gone (pid {one.pid})",
+            steps=[
+                NextStep(
+                    "To wait for it, watch its log:",
+                    line=patient.typed.look("--show-log", str(one.run_id), one.job, "--follow"),
+                ),
+                NextStep(
+                    "To end it and resume:",
+                    line=patient.typed.look("--resume-from", str(one.run_id), "--kill-leftovers"),
+                ),
+            ],
+        )
+    if not found:
+        yield Finding("Leftovers", Level.GOOD, "no job outlived its runner")
 
 
 def _spools(patient: Patient, runs: Sequence[Run]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from executioner.commands.finish import Finish
 from executioner.commands.guards import active_warnings, log_dir_error, place_warnings
 from executioner.definition import definer
 from executioner.family import token
-from executioner.folders import make_folder
+from executioner.folders import is_below, make_folder
 from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter, NewJob, NewRun
 from executioner.listeners import Reporter, RunLog, Tally
@@ -272,6 +272,7 @@ class Execution:
             run_id=run_id,
             token=token(identity["id"], run_id, process.pid, process.start_ticks),
             log_dir=workflow.log_dir,
+            logs_only_in=workflow.working_dir if is_below(workflow.log_dir, workflow.working_dir) else None,
             log_stem=joblog.stem(workflow.name),
             environment=self._environments.of_run(run_id, self._writer.path),
             words=None if workflow.allow_shell else _words,

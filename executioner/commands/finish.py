@@ -10,7 +10,7 @@ from executioner.commands.context import Context
 from executioner.errors import ExecutionerError, HistoryError
 from executioner.folders import make_folder
 from executioner.history.changes import RunEnd
-from executioner.history.files import BUSY_TIMEOUT_S
+from executioner.history.files import BUSY_TIMEOUT_S, locked
 from executioner.history.store import HistoryWriter
 from executioner.listeners import RunLog, Tally
 from executioner.model import FAILURES, JobStatus, NextStep, RunStatus
@@ -93,8 +93,7 @@ class Finish:
         try:
             while not self._writer.finish_run(end):
                 if self._signals.wait_for_end(0.05) is not None or monotonic() > give_up:
-                    waited = f" for {BUSY_TIMEOUT_S:.0f} s" if monotonic() > give_up else ""
-                    return HistoryError(f"The history was locked by another process{waited}")
+                    return locked(self._writer.path, whole_time=monotonic() > give_up)
         except HistoryError as exc:
             return exc
         return None
@@ -102,16 +101,18 @@ class Finish:
     def _spool(self, end: RunEnd, error: HistoryError) -> HistoryError:
         """Put what could not be written beside the logs; the error that tells so."""
         workflow, run_id = self._workflow, self._writer.run_id
-        base = f"{workflow.log_dir}/{joblog.run_name(workflow.name, run_id)}"
+        name = joblog.run_name(workflow.name, run_id)
         steps = []
         try:
-            make_folder(workflow.log_dir)
-            path = self._writer.spool(base, error.what, end)
+            path = self._keep(f"{workflow.log_dir}/{name}", error.what, end)
         except OSError as exc:
+            where = joblog.spool_path(f"{workflow.log_dir}/{name}")
             detail = (
-                f"Its results could not be kept in {exc.filename or workflow.log_dir} either: {exc.strerror}."
-                " The logs of its jobs tell of them."
+                f"Its results could not be kept in {where} either: {exc.strerror}."
+                " The last line of each job's log tells how it ended."
             )
+            line = f"{self._typed.look('--mark-success', str(run_id))} JOB ..."
+            steps.append(NextStep("To let jobs that succeeded count before it is resumed:", line=line))
         else:
             detail = f"Its results are kept in {path}"
             line = self._typed.look("--import-spool", shown_path(path, self._cwd))
@@ -122,6 +123,22 @@ class Finish:
             details=[detail],
             steps=steps,
         )
+
+    def _keep(self, base: str, reason: str, end: RunEnd) -> str:
+        """Write the spool file; once more when the history was closed, which may have made room on a full disk.
+
+        Raises:
+            OSError: there is no room.
+        """
+        from executioner.history import spool
+
+        make_folder(self._workflow.log_dir)
+        content = self._writer.spool_content(reason, end)
+        try:
+            return spool.write(base, content)
+        except OSError:
+            self._writer.close()
+            return spool.write(base, content)
 
     # --- telling ----------------------------------------------------------------------------
 

@@ -110,15 +110,21 @@ def active_warnings(workflow: Workflow, active: Sequence[UnfinishedRun], typed: 
     return [f"this config is already being run: {_active_line(one)}" for one in active]
 
 
-def place_warnings(history: str) -> list[str]:
-    """What to say of the place where a history lies."""
+def place_fault(history: str) -> tuple[str, str] | None:
+    """What is wrong with the place where a history lies, and what to do; None if nothing is."""
     kind = network_file_system(history)
     if kind is None:
-        return []
-    return [
-        f"the history is on a network file system ({kind}), where other machines can damage it:"
-        " keep it on a disk of this one (--db, $EXECUTIONER_DB, or history_db in the config)"
-    ]
+        return None
+    return (
+        f"the history is on a network file system ({kind}), where other machines can damage it",
+        "keep it on a disk of this one (--db, $EXECUTIONER_DB, or history_db in the config)",
+    )
+
+
+def place_warnings(history: str) -> list[str]:
+    """The same as what a run warns of."""
+    fault = place_fault(history)
+    return [] if fault is None else [": ".join(fault)]
 
 
 def _active_line(run: UnfinishedRun) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 
 from executioner.commands.context import Context, invocation
 from executioner.commands.show_run import show_run
-from executioner.errors import HistoryError, RunRefusedError, UsageError
+from executioner.errors import HistoryError, NoHistoryError, RunRefusedError, UsageError
 from executioner.folders import sync_folder
-from executioner.history import files, spool
+from executioner.history import spool
+from executioner.history.reader import History
 from executioner.history.spool import Spool
 from executioner.history.store import HistoryWriter
 from executioner.render.error import note_text, warning_text
@@ -28,76 +30,99 @@ def import_spool(context: Context, file: str) -> int:
         RunRefusedError: it is not of this history, or its run is still on.
         HistoryError: the history cannot be used.
     """
-    path = os.path.normpath(os.path.join(context.cwd, file))
+    path = os.path.join(context.cwd, file)
     if not os.path.lexists(path) and os.path.exists(path + _DONE):
         raise UsageError(f"It was imported already: the file is now {file}{_DONE}", file)
     found = spool.read(path, file)
-    history = _history(context, found)
-    terminal = context.terminal
-    say = terminal.err if context.options.json else terminal.out
+    chosen = context.options.db
+    history = os.path.realpath(found.history if chosen is None else os.path.join(context.cwd, chosen))
+    expected = _place(context, found, history)
     if context.options.dry_run:
-        line = invocation(context, None, history).look("--import-spool", file)
-        say.write(f"Would import results of run {found.run_id} ({safe(found.application_name)}): {_what(found)}\n")
-        say.write(f"History: {safe(shown_path(history, context.cwd))}\n")
-        terminal.err.write(f"\nNothing was imported. To import them:\n  {line}\n")
+        _preview(context, found, history, file, expected)
         return 0
     run_id = _record(context, found, history)
-    say.write(f"Imported results of run {found.run_id} ({safe(found.application_name)}): {_what(found)}\n")
+    _say(context, f"Imported results of run {found.run_id} ({found.application_name}): {_what(found)}", "")
     if run_id != found.run_id:
-        say.write(f"That id has been given to another run since: it is recorded as run {run_id}.\n")
-    if not path.endswith(_DONE):
-        try:
-            os.rename(path, path + _DONE)
-            sync_folder(os.path.dirname(path))
-        except OSError as exc:
-            text = f"{file} cannot be renamed ({exc.strerror}): it is needed no longer, move it away"
-            terminal.err.write(warning_text(text, terminal.err.palette))
-        else:
-            say.write(f"The file is now {safe(shown_path(path + _DONE, context.cwd))}\n")
-    say.write("\n")
-    say.drain()
+        _say(context, f"That id has been given to another run since: it is recorded as run {run_id}.")
+    _rename(context, path, file)
+    _say(context, "")
     return show_run(context._replace(options=context.options._replace(db=history)), str(run_id), ())
+
+
+def _say(context: Context, *lines: str) -> None:
+    """Tell people: stdout is the run's object where that is wanted."""
+    terminal = context.terminal
+    stream = terminal.err if context.options.json else terminal.out
+    stream.write("".join(f"{safe(line)}\n" for line in lines if line or len(lines) == 1))
+    stream.drain()
 
 
 def _what(found: Spool) -> str:
     """``3 SUCCESS, 1 FAILED``."""
-    counts = [f"{number:,} {status}" for status, number in found.counts().items()]
-    return ", ".join(counts) or "its end"
+    return ", ".join(f"{number:,} {status}" for status, number in found.counts().items()) or "its end"
 
 
-def _history(context: Context, found: Spool) -> str:
-    """The history that is meant: ``--db``, else the one that could not be written.
+def _place(context: Context, found: Spool, history: str) -> int:
+    """The id that the run will have in a history. Nothing is written.
 
     Raises:
-        RunRefusedError: there is none, and the spool does not hold all of the run.
+        RunRefusedError: it cannot be imported there.
     """
-    chosen = context.options.db
-    path = os.path.realpath(found.history if chosen is None else os.path.join(context.cwd, chosen))
-    if files.identify(path) is files.Kind.ABSENT and not found.is_whole:
-        where = "Is the path right?" if chosen is not None else "If the history was moved, name it with --db PATH."
+    try:
+        return History(history).place(found).run_id
+    except NoHistoryError:
+        if found.is_whole:
+            return found.run_id
+        moved = "If the history was moved, name it with --db PATH."
         raise RunRefusedError(
             "There is no such history, and the file holds only what was missing from it",
-            shown_path(path, context.cwd),
-            assurance=f"Nothing was imported. {where}",
-        )
-    return path
+            shown_path(history, context.cwd),
+            assurance=f"{spool.NOTHING} {moved if context.options.db is None else 'Is the path right?'}",
+        ) from None
+
+
+def _preview(context: Context, found: Spool, history: str, file: str, run_id: int) -> None:
+    _say(context, f"Would import results of run {found.run_id} ({found.application_name}): {_what(found)}", "")
+    if run_id != found.run_id:
+        _say(context, f"That id has been given to another run since: it would be recorded as run {run_id}.")
+    _say(context, f"History: {shown_path(history, context.cwd)}")
+    line = invocation(context, None, history).look("--import-spool", file)
+    context.terminal.err.write(f"\nNothing was imported. To import them:\n  {line}\n")
 
 
 def _record(context: Context, found: Spool, history: str) -> int:
-    try:
-        return _put_back(context, found, history)
-    except HistoryError as exc:  # another one is no way out: the results belong to this
-        exc.assurance = "Nothing was imported. Import it again when the history can be written."
-        raise
+    """Record the results; returns the run's id.
 
-
-def _put_back(context: Context, found: Spool, history: str) -> int:
-    writer = HistoryWriter(history)
+    Raises:
+        HistoryError: they cannot be recorded now.
+    """
+    writer: HistoryWriter | None = None
     try:
+        writer = HistoryWriter(history)
         for note in writer.notes:
             context.terminal.err.write(note_text(note))
         writer.begin()
         return writer.put_back(found)
+    except HistoryError as exc:  # another one is no way out: the results belong to this
+        exc.assurance = f"{spool.NOTHING} Import it again when the history can be written."
+        raise
     finally:
-        writer.abandon()  # what was not committed
-        writer.close()
+        if writer is not None:
+            writer.abandon()  # what was not committed
+            writer.close()
+
+
+def _rename(context: Context, path: str, file: str) -> None:
+    """Give a file that was imported another name, so that it is in nobody's way."""
+    if path.endswith(_DONE):
+        return
+    numbers = (f"{path}{_DONE}{f'-{number}' if number > 1 else ''}" for number in count(1))
+    target = next(name for name in numbers if not os.path.lexists(name))
+    try:
+        os.rename(path, target)
+        sync_folder(os.path.dirname(path))
+    except OSError as exc:
+        text = f"{file} cannot be renamed ({exc.strerror}): it is needed no longer, move it away"
+        context.terminal.err.write(warning_text(text, context.terminal.err.palette))
+    else:
+        _say(context, f"The file is now {shown_path(target, context.cwd)}")

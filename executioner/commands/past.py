@@ -12,6 +12,7 @@ from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
 from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.history.lineage import Lineage
+from executioner.history.liveness import NO_RESULT
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.reader import History
 from executioner.model import NextStep
@@ -79,7 +80,8 @@ def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:
     if folder is None:
         return None
     base = f"{folder}/{joblog.run_name(run.application_name, run.run_id)}"
-    if not os.path.lexists(joblog.spool_path(base)):
+    # the folder is looked through where it is likely: another history's file may have the first name
+    if run.failure_summary != NO_RESULT and not os.path.lexists(joblog.spool_path(base)):
         return None
     from executioner.history.spool import waiting
 

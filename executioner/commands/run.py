@@ -17,13 +17,15 @@ from executioner.commands.guards import (
 from executioner.commands.workflow import load
 from executioner.errors import NoHistoryError
 from executioner.history.crashes import Suspects
+from executioner.history.liveness import NO_RESULT
 from executioner.history.lock import this_process
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
 from executioner.model import Workflow
 from executioner.plan import Plan, make_plan
 from executioner.render.command import Invocation
-from executioner.render.error import note_text
+from executioner.render.error import note_text, warning_text
+from executioner.render.text import shown_path
 from executioner.verdict import BY_FROM_JOB, ON_REQUEST
 
 TYPE_CHECKING = False
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from executioner.history.crashes import Crash
     from executioner.history.reader import History
     from executioner.leftovers import Leftover
+    from executioner.records import Run
 
 
 def run(context: Context) -> int:
@@ -60,6 +63,8 @@ def run(context: Context) -> int:
         crashes = writer.crashes(_suspects(workflow), this_process().boot_id)
         to_end = _to_end(context, typed, crashes, writer.identity)
         _suggest_resume(context, plan, history, typed)
+        if writer.has_lost_runs(config_paths(workflow.config_path)):
+            _warn_of_results(context, workflow, history, typed)
         if to_end:
             from executioner.commands.leftovers import end_leftovers
 
@@ -164,9 +169,29 @@ def _suggest_resume(context: Context, plan: Plan, history: str, typed: Invocatio
     past = _history(history) if err.is_terminal and not options.quiet and options.from_job is None else None
     if past is None:
         return
-    paths = config_paths(plan.workflow.config_path)
-    newest = next(past.find(RunFilter(config_paths=paths), 1), None)
-    if newest is not None and newest.resumable:
+    from executioner.commands.past import waiting_spool
+
+    newest = _newest(past, plan.workflow)
+    if newest is not None and newest.resumable and waiting_spool(newest) is None:
         command = typed.run("--resume-from", str(newest.run_id))
         done = f"{newest.completed_jobs}/{newest.total_jobs}"
         err.write(f"Note: run {newest.run_id} {newest.status} at {done} and can be resumed: {command}\n")
+
+
+def _warn_of_results(context: Context, workflow: Workflow, history: str, typed: Invocation) -> None:
+    """Say so if results of the config's newest run wait beside its logs: this run does that work once more."""
+    from executioner.commands.past import waiting_spool
+
+    past = _history(history)
+    newest = _newest(past, workflow) if past is not None else None
+    path = waiting_spool(newest) if newest is not None and newest.failure_summary == NO_RESULT else None
+    if newest is None or path is None:
+        return
+    err = context.terminal.err
+    command = typed.look("--import-spool", shown_path(path, context.cwd))
+    text = f"results of run {newest.run_id} are not in the history, but beside its logs; to put them in: {command}"
+    err.write(warning_text(text, err.palette))
+
+
+def _newest(past: History, workflow: Workflow) -> Run | None:
+    return next(past.find(RunFilter(config_paths=config_paths(workflow.config_path)), 1), None)

@@ -198,7 +198,10 @@ class _Log:
             note = f"the runner of run {self._run_id} is gone, {state}: its result is not known"
             err = self._context.terminal.err
             err.write(note_text(note))
-            err.write("".join(f"{line}\n" for line in steps_text([self._to_see], self._typed)))
+            mark = self._typed.look("--mark-success", str(self._run_id), job.id)
+            resume = "A resume runs it again. If its log shows that it did its work, let it count instead:"
+            lines = [*steps_text([self._to_see], self._typed), resume, f"  {mark}"]
+            err.write("".join(f"{line}\n" for line in lines))
 
     def _open(self) -> int:
         job, path = self._job, self._job.log_path

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Iterator, Mapping
 
 from executioner.commands.context import Context
-from executioner.commands.guards import place_warnings
+from executioner.commands.guards import place_fault
 from executioner.errors import ExecutionerError
 from executioner.folders import check_can_hold
 from executioner.history.query import RunFilter
@@ -54,8 +54,9 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
         else:
             yield Finding("Log folder", Level.GOOD, f"{patient.shown(logs)}: can be written")
     yield from _space(folders)
-    for warning in place_warnings(patient.history):
-        text, _, advice = warning.partition(": ")
+    fault = place_fault(patient.history)
+    if fault is not None:
+        text, advice = fault
         yield Finding("File system", Level.NOTE, text, advice=f"{advice[:1].upper()}{advice[1:]}.")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
@@ -76,18 +77,16 @@ def _log_folder(patient: Patient) -> str | None:
 
 def _space(folders: Mapping[str, str]) -> Iterator[Finding]:
     """How much room there is; folders on one disk are told of once."""
-    by_disk: dict[tuple[int | None, int | None], list[str]] = {}
+    by_disk: dict[int | None, tuple[str, list[str]]] = {}
     for what, folder in folders.items():
-        by_disk.setdefault((disk_of(folder), free_bytes(folder)), []).append(what)
-    for (_, free), names in by_disk.items():
-        what = " and ".join(names)
+        by_disk.setdefault(disk_of(folder), (folder, []))[1].append(what)
+    for folder, names in by_disk.values():
+        what, free = " and ".join(names), free_bytes(folder)
         if free is None:
-            yield Finding("Space", Level.NOTE, f"for {what}: it cannot be told how much is free")
+            yield Finding("Space", Level.GOOD, f"this file system does not tell how much is free for {what}")
             continue
         level = Level.PROBLEM if free < _TOO_LITTLE else Level.NOTE if free < _LITTLE else Level.GOOD
-        full = (
-            "" if level is Level.GOOD else "Make room there: a run whose history cannot be written exits with 3."
-        )
+        full = "" if level is Level.GOOD else "Make room: a run whose history cannot be written exits with 3."
         yield Finding("Space", level, f"{size(free)} free for {what}", advice=full)
 
 

@@ -23,6 +23,17 @@ SELECT id, iif(typeof(log_path) = 'text', log_path, NULL) FROM job_history WHERE
 ORDER BY position, id"""
 
 
+def has_lost_runs(
+    connection: sqlite3.Connection, recorded: Iterable[UnfinishedRun], config_paths: Sequence[str]
+) -> bool:
+    """Whether a runner of a config has ended without recording that; quick, for every run asks."""
+    if any(connection.execute(_OF_CONFIG, (path, NO_RESULT, 1)).fetchone() for path in config_paths):
+        return True
+    return any(
+        not run.lives and any(same_file(run.config_path, path) for path in config_paths) for run in recorded
+    )
+
+
 class Crash(Record):
     """A run whose runner died, and the jobs that were running then, each with its log."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
-from executioner.errors import HistoryError
+from executioner.errors import DamagedHistoryError, HistoryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ _PARTS = ("", "-wal", "-journal")
 _MOST_COPIES = 10
 _EARLIER_COLUMNS = {"run_id", "id", "status", "application_name"}
 BUSY_TIMEOUT_S = 30.0
+_FULL_BYTES = 256 * 1024
 _UNREADABLE = "The history cannot be read"
-_ANOTHER = "To use another history, add --db FILE."
+_ANOTHER = "To see what is wrong, add --doctor; to use another history, --db FILE."
+_UNCHANGED = f"It was not changed. Nothing was run. {_ANOTHER}"
 #: The application id, the schema version, and the tables; of a foreign database with their columns.
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
 _MAGIC = b"SQLite format 3\0"
@@ -63,12 +65,12 @@ def uri(path: str, query: str) -> str:
 
 def refusal(path: str, what: str, *details: str) -> HistoryError:
     """The error for a file that cannot serve as the history."""
-    return HistoryError(
-        what,
-        path,
-        details=details,
-        assurance=f"It was not changed. Nothing was run. {_ANOTHER}",
-    )
+    return HistoryError(what, path, details=details, assurance=_UNCHANGED)
+
+
+def damage(path: str, why: str) -> HistoryError:
+    """The error for a history whose content is wrong."""
+    return DamagedHistoryError(f"The history is damaged: {why}", path, assurance=_UNCHANGED)
 
 
 def identify(path: str) -> Kind:
@@ -88,7 +90,7 @@ def identify(path: str) -> Kind:
     if not head.startswith(_MAGIC):
         raise refusal(path, "This is not a history: not an SQLite database")
     if _is_cut(path, status, head):
-        raise refusal(path, "The history is damaged: it is shorter than it says itself")
+        raise damage(path, "it is shorter than it says itself")
     # asked even where the header looks right: the truth may stand in the write-ahead log
     ours = int.from_bytes(head[68:72], "big") == APPLICATION_ID
     return kind_of(path, _ask(path, ours=ours))
@@ -112,7 +114,7 @@ def kind_of(path: str, said: Facts) -> Kind:
             f"Its schema is version {version}, this program knows {SCHEMA_VERSION}: upgrade executioner.",
         )
     if version < 1 or not tables.keys() >= _TABLES:
-        raise refusal(path, "The history is damaged: tables are missing")
+        raise damage(path, "tables are missing")
     return Kind.CURRENT if version == SCHEMA_VERSION else Kind.OLDER
 
 
@@ -277,7 +279,15 @@ def check_writable(path: str) -> None:
     for place, rights in ((path, os.R_OK | os.W_OK), (os.path.dirname(path), os.W_OK | os.X_OK)):
         if not os.access(place, rights):
             where = "" if place == path else f" for its folder, {place}"
-            raise refusal(path, f"The history cannot be written: no permission{where}")
+            why = "its file system is read-only" if _is_read_only(place) else f"no permission{where}"
+            raise refusal(path, f"The history cannot be written: {why}")
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def file_state(path: str) -> tuple[int, int, int, bool]:
@@ -351,14 +361,35 @@ FAULTS = (sqlite3.Error, OSError, UnicodeDecodeError)
 def problem(path: str, exc: Exception) -> HistoryError:
     """What SQLite or the system said about a history, as an error that a user can read."""
     if isinstance(exc, OSError):
-        return HistoryError(
-            f"The history cannot be used: {exc.strerror}", exc.filename or path, assurance=_ANOTHER
-        )
+        what = f"The history cannot be used: {exc.strerror}{_room(path)}"
+        return HistoryError(what, exc.filename or path, assurance=_ANOTHER)
     if is_damage(exc):
         why = "what describes its tables is no text" if isinstance(exc, UnicodeDecodeError) else exc
-        return refusal(path, f"The history is damaged: {why}")
+        return damage(path, str(why))
     if code_of(exc) == sqlite3.SQLITE_READONLY:
         return refusal(path, f"The history cannot be written: {exc}")
     if is_busy(exc):
-        return HistoryError(f"The history was locked by another process for {BUSY_TIMEOUT_S:.0f} s", path)
-    return HistoryError(f"The history cannot be used: {exc}", path, assurance=_ANOTHER)
+        return locked(path)
+    return HistoryError(f"The history cannot be used: {exc}{_room(path)}", path, assurance=_ANOTHER)
+
+
+def locked(path: str, *, whole_time: bool = True) -> HistoryError:
+    """The error for a history that another process did not give free."""
+    from executioner.history.holder import holder
+
+    waited = f" for {BUSY_TIMEOUT_S:.0f} s" if whole_time else ""
+    who = holder(path)
+    by = "another process" if who is None else f"process {who}"
+    return HistoryError(
+        f"The history was locked by {by}{waited}", path, assurance="Try again when it has let go of it."
+    )
+
+
+def _room(path: str) -> str:
+    """What to add to an error if the disk is full: SQLite calls that an I/O error, too."""
+    try:
+        state = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return ""
+    free = state.f_bavail * state.f_frsize
+    return f" ({free // 1024:,} KiB are free on its disk)" if state.f_blocks and free < _FULL_BYTES else ""

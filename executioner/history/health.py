@@ -17,6 +17,7 @@ from executioner.record import Record
 SQLITE_VERSION = sqlite3.sqlite_version_info
 WAL_RESET_MENDED = (3, 51, 3)
 _MOST_FAULTS = 5
+_MOST_CHECKED = 1000  # before it is said that only indexes are damaged
 _UNFINISHED_JOBS = """
 SELECT DISTINCT run_id FROM run_metadata NATURAL JOIN (
     SELECT run_id FROM job_history WHERE status IN ('PENDING', 'RUNNING'))
@@ -79,7 +80,7 @@ def look_at(path: str, kind: files.Kind) -> Health:
 def _content(
     connection: sqlite3.Connection, path: str, kind: files.Kind
 ) -> tuple[int, list[str], list[str], list[UnfinishedRun]]:
-    faults = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_MOST_FAULTS})") if text != "ok"]
+    faults = [text for (text,) in connection.execute(f"PRAGMA integrity_check({_MOST_CHECKED})") if text != "ok"]
     if kind is files.Kind.EARLIER_TOOL:
         [runs] = connection.execute("SELECT count(DISTINCT run_id) FROM job_history").fetchone()
         return runs, faults, [], []
@@ -97,8 +98,10 @@ def lock_state(path: str) -> tuple[str, str] | None:
         return "this system has no locks of open files: whether a run is on is told by its process alone", ""
     try:
         mode = os.lstat(lock).st_mode
+    except FileNotFoundError:
+        return None  # made by the next run
     except OSError:
-        return None  # made by the next run, or in a folder that is looked at elsewhere
+        return None  # in a folder that is looked at elsewhere
     if not stat.S_ISREG(mode):
         return "{lock} is not a regular file", "Move it away: the next run makes a new one."
     rights = "Give it the owner and the permissions of the history."

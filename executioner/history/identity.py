@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from executioner.history.files import refusal
+from executioner.history.files import damage
 
 # also of a job that something else has written: the earlier tool, say, into what was taken over from it;
 # its ids may be text, which is more than any number
@@ -28,5 +28,5 @@ def identity(connection: sqlite3.Connection, path: str) -> Mapping[str, bytes]:
     """
     found = dict(connection.execute("SELECT name, value FROM database_identity"))
     if not all(isinstance(found.get(name), bytes) for name in ("id", "key")):
-        raise refusal(path, "The history is damaged: its table database_identity lacks what it held")
+        raise damage(path, "its table database_identity lacks what it held")
     return found

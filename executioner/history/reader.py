@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import TypeVar
 
+    from executioner.history.putback import Place
+    from executioner.history.spool import Spool
+
     _T = TypeVar("_T")
 _PAGE = 500
 _LARGEST_ID = 2**63 - 1
@@ -246,6 +249,20 @@ class History:
         def work(connection: sqlite3.Connection) -> dict[str, tuple[int, PastJob]]:
             with settled_runs(connection, self._lock_path) as recorded:
                 return latest_results(connection, recorded, config_paths, application, jobs, on_request)
+
+        return self._read(work)
+
+    def place(self, spool: Spool) -> Place:
+        """Where the results of a spool file belong.
+
+        Raises:
+            RunRefusedError: nowhere, or not yet.
+        """
+        from executioner.history.putback import find_place
+
+        def work(connection: sqlite3.Connection) -> Place:
+            with settled_runs(connection, self._lock_path) as recorded:
+                return find_place(connection, spool, [run.run_id for run in recorded if run.lives])
 
         return self._read(work)
 

@@ -1,7 +1,7 @@
-"""The results that a history could not take: a JSON file beside the logs, and putting them back.
+"""The results that a history could not take: a JSON file beside the logs.
 
 The form is described in docs/history.md. It holds what the history lacks, as columns; if the database
-was removed during the run, the rows as a whole.
+was removed during the run, the rows as a whole. ``putback`` puts them back.
 """
 
 from __future__ import annotations
@@ -9,43 +9,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from math import isfinite
 
-from executioner.errors import RunRefusedError, UsageError
+from executioner.errors import UsageError
 from executioner.folders import open_regular, sync_folder
-from executioner.history.identity import newest_id
 from executioner.model import JobStatus
 from executioner.record import Record
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS
-from executioner.render.text import local_time
-from executioner.times import from_utc_text
-from executioner.verdict import JobOutcome, run_status
+from executioner.render.text import storable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _FORM = 1
-_MOST_FILES = 100
+_MOST_FILES = 1000
+_ENDING = ".spool.json"
 _HEAD = ("history", "history_id", "run_id", "application_name", "start_time", "reason")
 _RUN_COLUMNS = frozenset(RUN_COLUMNS)
 _JOB_COLUMNS = frozenset((*JOB_COLUMNS, "run_id", "application_name"))
 _ENDED = frozenset(JobStatus) - {JobStatus.PENDING, JobStatus.RUNNING}
-_NOTHING = "Nothing was imported."
-_NOT_DONE = """
-SELECT coalesce(position, 0), id, status, coalesce(reason, '') FROM job_history
-WHERE run_id = ? AND status <> 'SUCCESS'"""
-_SETTLE = """
-UPDATE run_metadata SET status = ?1,
-    completed_jobs = (SELECT count(*) FROM job_history WHERE run_id = ?2 AND status = 'SUCCESS'),
-    failed_jobs = (SELECT count(*) FROM job_history
-                   WHERE run_id = ?2 AND status IN ('FAILED', 'TIMEOUT', 'ERROR')),
-    skipped_jobs = (SELECT count(*) FROM job_history WHERE run_id = ?2 AND status = 'SKIPPED'),
-    failure_summary = CASE WHEN ?1 = 'SUCCESS' THEN NULL ELSE failure_summary END
-WHERE run_id = ?2"""
-#: What a person may have recorded meanwhile.
-_MARKS = ("marked_by", "marked_at", "mark_reason")
+#: What errors of importing end with.
+NOTHING = "Nothing was imported."
 
 
 class Spool(Record):
@@ -86,43 +72,69 @@ class Spool(Record):
 # --- the file ---------------------------------------------------------------------------------
 
 
-def names(base: str) -> list[str]:
-    """The names that spool files of a run may have; ``BASE`` is the folder and what its logs begin with."""
-    return [f"{base}{f'-{number}' if number > 1 else ''}.spool.json" for number in range(1, _MOST_FILES)]
-
-
 def write(base: str, content: Mapping[str, object]) -> str:
     """Create ``BASE.spool.json`` durably, 0600; returns its path. A name that is taken is left alone.
 
     Raises:
         OSError: it cannot be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    path = next((path for path in names(base) if not os.path.lexists(path)), names(base)[-1])
-    fd = os.open(path, flags, 0o600)
+    path, fd = _create(base)
     try:
         with open(fd, "w", encoding="utf-8") as file:
             os.fchmod(fd, 0o600)  # whatever the umask
-            json.dump({"executioner_spool": _FORM, **content}, file, indent=1)
+            json.dump(_cleaned({"executioner_spool": _FORM, **content}), file, indent=1)
             file.flush()
             os.fsync(fd)
         sync_folder(os.path.dirname(path))
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):  # half a spool is none
             os.unlink(path)
         raise
     return path
 
 
+def _create(base: str) -> tuple[str, int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    number = 1
+    while True:
+        path = f"{base}{f'-{number}' if number > 1 else ''}{_ENDING}"
+        try:
+            return path, os.open(path, flags, 0o600)
+        except FileExistsError:
+            number += 1
+            if number > _MOST_FILES:
+                raise
+
+
+def _cleaned(value: object) -> object:
+    """A value as it can be read again: what the history cannot hold becomes what it would show instead."""
+    if isinstance(value, str):
+        return storable(value) if not value.isascii() else value
+    if isinstance(value, dict):
+        return {name: _cleaned(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(part) for part in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 def waiting(base: str, run_id: int, start_time: str | None, end_time: str | None) -> str | None:
     """The spool file of a run that was not imported yet; None if there is none.
 
-    One of the same name is passed over that can be read and is another run's, of another history that keeps
+    One of such a name is passed over that can be read and is another run's, of another history that keeps
     its logs in the same folder; so is one whose end of the run is recorded, but which could not be renamed.
     """
-    for path in names(base):
-        if not os.path.lexists(path):
-            return None
+    folder, name = os.path.split(base)
+    try:
+        names = sorted(one for one in os.listdir(folder) if one.startswith(name) and one.endswith(_ENDING))
+    except OSError:
+        return None
+    for one in names:
+        number = one[len(name) : -len(_ENDING)]
+        if number and not (number[0] == "-" and number[1:].isdigit()):
+            continue  # of another run: its number begins with this one's
+        path = os.path.join(folder, one)
         try:
             found = read(path)
         except UsageError:
@@ -144,7 +156,7 @@ def read(path: str, shown: str | None = None) -> Spool:
         with open(open_regular(path), encoding="utf-8") as file:
             content = json.load(file, parse_constant=lambda name: _refuse(shown, f"it has the number {name}"))
     except OSError as exc:
-        raise UsageError(f"The file cannot be read: {exc.strerror}", shown, assurance=_NOTHING) from exc
+        raise UsageError(f"The file cannot be read: {exc.strerror}", shown, assurance=NOTHING) from exc
     except (ValueError, RecursionError):
         _refuse(shown, "it is not JSON, or was cut")
     if not isinstance(content, dict) or "executioner_spool" not in content:
@@ -154,7 +166,7 @@ def read(path: str, shown: str | None = None) -> Spool:
             "The file was written by a newer executioner",
             shown,
             details=[f"This program knows form {_FORM} of such files: upgrade executioner."],
-            assurance=_NOTHING,
+            assurance=NOTHING,
         )
     for name in _HEAD:
         if type(content.get(name)) is not (int if name == "run_id" else str):
@@ -173,7 +185,11 @@ def read(path: str, shown: str | None = None) -> Spool:
     for job, columns in jobs.items():
         if columns.get("status", JobStatus.SUCCESS) not in _ENDED:
             _refuse(shown, f"job {job} has no status that a job ends with")
-    is_whole = run.keys() >= _RUN_COLUMNS and all(one.keys() >= _JOB_COLUMNS for one in jobs.values())
+    is_whole = (
+        run.keys() >= _RUN_COLUMNS
+        and run["total_jobs"] == len(jobs)
+        and all(one.keys() >= _JOB_COLUMNS for one in jobs.values())
+    )
     return Spool(path=path, **{name: content[name] for name in _HEAD}, run=run, jobs=jobs, is_whole=is_whole)
 
 
@@ -192,100 +208,4 @@ def _can_be_stored(value: object) -> bool:
 
 
 def _refuse(path: str, why: str) -> NoReturn:
-    raise UsageError(f"This is not a spool file: {why}", path, assurance=_NOTHING)
-
-
-# --- putting it back --------------------------------------------------------------------------
-
-
-def put_back(connection: sqlite3.Connection, spool: Spool, live: frozenset[int]) -> int:
-    """Record a spool's results, within the transaction that is open; returns the run's id.
-
-    The run has its results on top of what was recorded of it meanwhile. Where it is not known, because its
-    database was removed, it is put in whole; if another run has its id, under a new one. Its status is
-    that of its jobs.
-
-    Raises:
-        RunRefusedError: the run is still on, or is not known and the spool does not hold all of it.
-    """
-    recorded = connection.execute(
-        "SELECT application_name, start_time FROM run_metadata WHERE run_id = ?", (spool.run_id,)
-    ).fetchone()
-    run_id = spool.run_id
-    if recorded == (spool.application_name, spool.start_time):
-        if run_id in live:
-            raise RunRefusedError(
-                f"Run {run_id} is still running", assurance=f"{_NOTHING} Wait until it has ended."
-            )
-        _update(connection, "run_metadata", spool.run, "run_id = ?", (run_id,))
-        for job, columns in spool.jobs.items():
-            if not _update(connection, "job_history", columns, "run_id = ? AND id = ?", (run_id, job)):
-                raise RunRefusedError(
-                    f"Run {run_id} has no job {job}: the file was edited", spool.path, assurance=_NOTHING
-                )
-    elif not spool.is_whole:
-        raise _not_known(spool, other=recorded is not None)
-    else:
-        run_id = _insert(connection, spool, taken=recorded is not None)
-    _settle(connection, run_id)
-    return run_id
-
-
-def _not_known(spool: Spool, *, other: bool) -> RunRefusedError:
-    what = "is another run there" if other else "is not in it"
-    return RunRefusedError(
-        f"The results belong to a history that is not this one: run {spool.run_id} {what}",
-        spool.path,
-        details=[
-            f"They are of run {spool.run_id} of {spool.application_name},"
-            f" started {_shown_time(spool.start_time)},",
-            f"in {spool.history}.",
-        ],
-        assurance=f"{_NOTHING} If that history was moved, name it with --db PATH.",
-    )
-
-
-def _shown_time(text: str) -> str:
-    try:
-        return local_time(from_utc_text(text))
-    except ValueError:  # somebody has edited it
-        return text
-
-
-def _update(
-    connection: sqlite3.Connection, table: str, columns: Mapping[str, Any], where: str, key: Sequence[object]
-) -> bool:
-    """Change columns, whose names were checked, of one row; whether there is such a row."""
-    changed = {name: value for name, value in columns.items() if name not in ("run_id", "id", *_MARKS)}
-    if not changed:
-        return connection.execute(f"SELECT 1 FROM {table} WHERE {where}", tuple(key)).fetchone() is not None
-    assignments = ", ".join(f"{name} = ?" for name in changed)
-    statement = f"UPDATE {table} SET {assignments} WHERE {where}"
-    return connection.execute(statement, (*changed.values(), *key)).rowcount == 1
-
-
-def _insert(connection: sqlite3.Connection, spool: Spool, *, taken: bool) -> int:
-    """Put a whole run into a history that does not know it; returns the id that it has there."""
-    rows = connection.execute("SELECT 1 FROM job_history WHERE run_id = ? LIMIT 1", (spool.run_id,)).fetchone()
-    run_id = newest_id(connection) + 1 if taken or rows else spool.run_id
-    # the runs that it resumed went with their history
-    known = {**spool.run, "run_id": run_id, "root_run_id": run_id, "parent_run_id": None}
-    _insert_row(connection, "run_metadata", known)
-    for columns in spool.jobs.values():
-        _insert_row(connection, "job_history", {**columns, "run_id": run_id})
-    return run_id
-
-
-def _insert_row(connection: sqlite3.Connection, table: str, columns: Mapping[str, Any]) -> None:
-    places = ", ".join("?" * len(columns))
-    connection.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", tuple(columns.values()))
-
-
-def _settle(connection: sqlite3.Connection, run_id: int) -> None:
-    """Give the run the status and the counts that follow from its jobs."""
-    outcomes = [
-        JobOutcome(position, job, "", JobStatus(status) if status in _ENDED else JobStatus.ERROR, reason, None)
-        for position, job, status, reason in connection.execute(_NOT_DONE, (run_id,))
-    ]
-    status = run_status(outcomes, stopped=True)
-    connection.execute(_SETTLE, (status.value, run_id))
+    raise UsageError(f"This is not a spool file: {why}", path, assurance=NOTHING)

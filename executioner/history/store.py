@@ -13,14 +13,14 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from executioner.errors import HistoryError
 from executioner.events import Event
 from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.changes import JobChange, RunEnd, changes, run_columns
-from executioner.history.crashes import Crash, Suspects, crashes
+from executioner.history.crashes import Crash, Suspects, crashes, has_lost_runs
 from executioner.history.create import connect, create
 from executioner.history.identity import identity, newest_id
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
@@ -173,6 +173,11 @@ class HistoryWriter:
         """Those of some runs whose runner died since the machine was started."""
         with self._explained():
             return crashes(self._connection, self._recorded(), suspects, boot_id)
+
+    def has_lost_runs(self, config_paths: Sequence[str]) -> bool:
+        """Whether a runner of a config has ended without recording that."""
+        with self._explained():
+            return has_lost_runs(self._connection, self._recorded(), config_paths)
 
     def _recorded(self) -> list[UnfinishedRun]:
         return unfinished_runs(self._connection, self._lock.path)
@@ -359,19 +364,13 @@ class HistoryWriter:
             self._updates[columns] = statement
         return statement
 
-    def spool(self, base: str, reason: str, end: RunEnd) -> str:
-        """Put what could not be recorded into a JSON file of its own, durably; returns its path.
-
-        Raises:
-            OSError: that cannot be written either.
-        """
-        from executioner.history import spool
-
+    def spool_content(self, reason: str, end: RunEnd) -> dict[str, object]:
+        """What a spool file is to keep of the run, because it could not be recorded."""
         assert self._run is not None
         lost = files.file_id(self.path) != self._file
-        content = {
+        return {
             "history": self.path,
-            "history_id": self._identity["id"].decode("ascii", "replace"),
+            "history_id": self._id(),
             "run_id": self.run_id,
             "application_name": self._run.application_name,
             "start_time": utc_text(self._run.started_at),
@@ -382,7 +381,9 @@ class HistoryWriter:
                 *({"id": job, **columns} for job, columns in self._changes),
             ],
         }
-        return spool.write(base, content)
+
+    def _id(self) -> str:
+        return self._identity["id"].decode("ascii", "replace")
 
     def _lost_run(self) -> dict[str, object]:
         """The run's row, where it was written into a file that is gone: we alone see it still."""
@@ -405,12 +406,12 @@ class HistoryWriter:
         Raises:
             RunRefusedError: the run is still on, or is not known here and the spool does not hold all of it.
         """
-        from executioner.history.spool import put_back
+        from executioner.history.putback import put_back
 
         with self._explained():
             self._record_dead_runs()
-            live = frozenset(run.run_id for run in self._recorded() if run.lives)
-            run_id = put_back(self._connection, spool, live)
+            live = [run.run_id for run in self._recorded() if run.lives]
+            run_id = put_back(self._connection, spool, live, self._id())
             self._execute("COMMIT")
         return run_id
 
@@ -418,19 +419,19 @@ class HistoryWriter:
         """Fold the write-ahead log into the file, and let go of the run's lock; a damaged file stays as it is."""
         try:
             with self._lock.guard(wait_s=_PATIENCE_AT_END_S):
-                if self._damaged:
-                    self._keep_log_apart()
-                self._connection.close()  # the last connection checkpoints
+                self._close_connection()
         except (*files.FAULTS, HistoryError):
             return  # the write-ahead log stays, and the end of the process lets go of the lock
         self._lock.close()
 
-    def _keep_log_apart(self) -> None:
-        """Let the close of our connection not be the last: one that may only read, and so folds nothing in, is."""
-        reader = sqlite3.connect(files.uri(self.path, "mode=ro"), uri=True, isolation_level=None)
-        self._last = reader  # closed after the other
-        with contextlib.suppress(*files.FAULTS):
-            reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    def _close_connection(self) -> None:
+        if not self._damaged:
+            self._connection.close()  # the last connection checkpoints
+            return
+        from executioner.history.undo import log_kept_apart
+
+        with log_kept_apart(self.path):
+            self._connection.close()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -443,20 +444,10 @@ class HistoryWriter:
     def _problem(self, exc: Exception) -> HistoryError:
         self._damaged = self._damaged or files.is_damage(exc)
         if self._opened and not self._damaged and not files.is_busy(exc):
-            self._take_back()
+            from executioner.history.undo import take_back
+
+            take_back(self._connection)
         return files.problem(self.path, exc)
-
-    def _take_back(self) -> None:
-        """Undo a transaction whose end failed: write over it in the write-ahead log.
-
-        If only the sync failed it stands there whole, and whoever opens the database next would find it.
-        """
-        with contextlib.suppress(*files.FAULTS):
-            self._connection.rollback()
-            self._execute("PRAGMA synchronous = OFF")
-            self._execute("BEGIN IMMEDIATE")
-            self._execute("UPDATE database_identity SET value = value WHERE name = 'id'")
-            self._execute("COMMIT")
 
     def _keep_log_short(self) -> None:
         self._check_place()

@@ -15,6 +15,7 @@ from executioner.history import files, store
 from executioner.history.changes import RunEnd
 from executioner.history.liveness import unfinished_runs
 from executioner.history.lock import is_held, this_process
+from executioner.history.spool import write
 from executioner.history.store import HistoryWriter, NewJob, NewRun
 from executioner.history.usual import durations_s
 from executioner.model import Job, RetryPolicy, RunStatus
@@ -266,7 +267,7 @@ def test_the_spool_keeps_what_was_not_written(path: str, tmp_path: Path) -> None
         assert writer.commit()
         writer.note(JobsSkipped(AT, [job("b")], "dependency failed"))
         (tmp_path / "run.spool.json").symlink_to("target")
-        path_of_spool = writer.spool(str(tmp_path / "run"), "disk full", end(RunStatus.FAILED))
+        path_of_spool = write(str(tmp_path / "run"), writer.spool_content("disk full", end(RunStatus.FAILED)))
         assert path_of_spool == str(tmp_path / "run-2.spool.json")
         content = json.loads(Path(path_of_spool).read_text())
         assert (content["run_id"], content["history"], content["reason"]) == (1, path, "disk full")

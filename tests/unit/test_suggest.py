@@ -34,6 +34,7 @@ def evidence(**changes: Any) -> Evidence:
         "run": run(),
         "config_changed": False,
         "survivors": [],
+        "lost": [],
         "failed": [],
         "usual_s": {},
         "failures": {},
