@@ -53,10 +53,10 @@ _IN_OUR_WORDS: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
         r'\1: expected a run id or "last"',
     ),
     (r": expected (at least )?one argument$", ": expected a value, got nothing"),
-    (r": ignored explicit argument '(.*)'$", r': takes no value, got "\1"'),
+    (r""": ignored explicit argument (['"])(.*)\1$""", r': takes no value, got "\2"'),
     (
-        r"invalid choice: '(.*)' \(choose from (.*)\)$",
-        lambda said: f'expected {_one_of(said[2])}, got "{said[1]}"',
+        r"""invalid choice: (['"])(.*)\1 \(choose from (.*)\)$""",
+        lambda said: f'expected {_one_of(said[3])}, got "{said[2]}"',
     ),
 )
 

@@ -48,9 +48,10 @@ class Leftover(Record):
         return any(mark.startswith(self.mark) for mark in marks) or _writes_to(process.pid, self.log_path)
 
 
-def find(run_id: int, run_token: str, jobs: Iterable[tuple[str, str | None]]) -> list[Leftover]:
+def find(
+    run_id: int, run_token: str, jobs: Iterable[tuple[str, str | None]], table: ProcessTable
+) -> list[Leftover]:
     """Those of some jobs of a run, each given with its log, that still have a process."""
-    table = process_table()
     found = []
     for job, log_path in jobs:
         candidate = Leftover(run_id, job, 0, 0.0, f"{run_token}/{job}/", log_path, 0.0)
@@ -120,3 +121,35 @@ def _families(one: Leftover, table: ProcessTable) -> list[Family]:
     processes alone.
     """
     return [Family(session, one.mark) for session in sorted({p.session for p in table if one.owns(p)})]
+
+
+class Orphan(Record):
+    """A job whose runner is gone, by what its process says of itself; ``group`` is its process group."""
+
+    run_id: int
+    job: str
+    pid: int
+    group: int
+
+
+def of_dead_runners(history: str) -> list[Orphan]:
+    """The jobs of runs of a history that still run though their runner does not; the history is not asked."""
+    import psutil
+
+    ticks_a_second = os.sysconf("SC_CLK_TCK")
+    found: dict[tuple[int, str], Orphan] = {}
+    for process in sorted(process_table(), key=lambda one: one.created_at):
+        mark = (process.trace or "").partition(" ")[0]
+        token_text, _, rest = mark.partition("/")
+        parts = token_text.rsplit("-", 3)
+        if len(parts) != 4 or not all(part.isdigit() for part in parts[1:]):
+            continue
+        run_id, runner, ticks = map(int, parts[1:])
+        alive = one_process(runner)
+        if alive is not None and abs(alive.created_at * ticks_a_second - ticks) < 2:
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            if psutil.Process(process.pid).environ().get("EXECUTIONER_DB") == history:
+                job = rest.rpartition("/")[0]
+                found.setdefault((run_id, job), Orphan(run_id, job, process.pid, process.group))
+    return list(found.values())

@@ -56,7 +56,8 @@ class Tried:
         terminalreporter.write_sep("-", "promises: cases tried")
         for number, title, cases, broken, _ in self.rows():
             skipped = f", {self.skipped[number]} skipped" if self.skipped[number] else ""
-            terminalreporter.write_line(f"{number:2}. {title}: {cases:,} tried, {broken} broken{skipped}")
+            tried = f"{cases:,} tried, {broken} broken" if cases or broken else "not tried"
+            terminalreporter.write_line(f"{number:2}. {title}: {tried}{skipped}")
 
     def write(self) -> None:
         """Put the table into the document."""

@@ -132,6 +132,7 @@ def test_the_doctor_of_the_readme(program: Program) -> None:
             runner.kill()
         shown = program.on_terminal(
             "--doctor",
+            width=200,
             script=program.folder / "bin/executioner",
             env={"PATH": f"{program.folder}/bin:{program.env['PATH']}", "NO_COLOR": "1"},
         )

@@ -16,6 +16,7 @@ from harness import Program, ended, is_running
 from history_tools import as_an_ordinary_user, gate, kill, names, pid_in, sql
 from test_history_failing import fail_in_mid_run
 
+from executioner.history.holder import holder
 from executioner.mounts import network_file_system
 
 
@@ -37,11 +38,13 @@ def test_where_nothing_was_run_yet(program: Program) -> None:
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
     assert lines[:2] == ["Doctor", "======"]
-    assert re.fullmatch(r"✓ Program  executioner \S+, Python 3\.\S+, Linux \S+", lines[2])
-    assert lines[3].startswith(f"✓ SQLite   {sqlite3.sqlite_version}")
-    assert lines[4] == f"✓ History  {program.history} (the default): there is none yet, the first run makes it"
-    assert re.fullmatch(r"✓ Space    [\d.]+ \w+ free for history", lines[5])
-    assert lines[6:] == ["", "No problem found."]
+    assert re.fullmatch(r"✓ Program    executioner \S+, Python 3\.\S+, Linux \S+", lines[2])
+    assert lines[3].startswith(f"✓ SQLite     {sqlite3.sqlite_version}")
+    assert lines[4] == f"✓ History    {program.history} (the default): there is none yet, the first run makes it"
+    assert lines[5] == "✓ Results    none waits beside the logs to be imported"
+    assert lines[6] == "✓ Leftovers  no job outlived its runner"
+    assert re.fullmatch(r"✓ Space      [\d.]+ \w+ free for history", lines[7])
+    assert lines[8:] == ["", "No problem found."]
     assert not program.history.parent.exists()
 
 
@@ -88,7 +91,7 @@ def test_a_run_that_was_killed_and_the_job_that_it_left(program: Program) -> Non
             findings["Run"]["text"]
             == "run 1 of flow ended without being recorded; the next run records it as INTERRUPTED"
         )
-        assert findings["Leftovers"]["text"] == f"job a of run 1 still runs, though its runner is gone (pid {pid})"
+        assert findings["Leftovers"]["text"] == f"a (pid {pid}) of run 1 still runs, though its runner is gone"
         watch, end = findings["Leftovers"]["commands"]
         assert watch.endswith("--show-log 1 a --follow")
         assert end.endswith("--resume-from 1 --kill-leftovers")
@@ -118,7 +121,7 @@ def test_results_that_wait_to_be_imported(program: Program) -> None:
     """The command puts them in; then nothing is wrong any more."""
     fail_in_mid_run(program)
     results = found(program, code=3)["Results"]
-    assert results["text"] == "those of run 1 are not in the history: it could not be written then"
+    assert results["text"] == "those of run 1 (flow) are not in the history"
     [command] = results["commands"]
     assert subprocess.run(["sh", "-c", command], env=program.environment(), check=False).returncode == 0
     assert topics(found(program), "good") == list(found(program))
@@ -247,7 +250,7 @@ def test_a_log_folder_that_cannot_be_written(program: Program) -> None:
     (program.folder / "file").touch()
     program.config({"a": "true"}, log_dir="file/logs")
     folder = found(program, "-c", "flow.json", code=3)["Log folder"]
-    assert folder["text"] == f"file/logs: {program.folder}/file is not a folder"
+    assert folder["text"] == "file is not a folder"
 
 
 def test_few_open_files(program: Program) -> None:
@@ -321,3 +324,105 @@ def instrumented_elsewhere(tmp_path: Path) -> Any:
     program.env |= {"EXECUTIONER_DB": str(program.history), "EXECUTIONER_TEST_MOUNTS": str(mounts)}
     yield program
     shutil.rmtree(place)
+
+
+# --- histories that are gone -----------------------------------------------------------------------
+
+
+def left_running(program: Program) -> int:
+    """A run is killed; its job lives on. Returns the job's pid."""
+    program.config({"a": "echo $$ > up; read x < gate"})
+    with ended(program.start("-c", "flow.json")) as runner:
+        pid = pid_in(program, "up")
+        kill(runner)
+    return pid
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "damaged"])
+def test_a_job_whose_history_is_gone_is_found_all_the_same(program: Program, how: str) -> None:
+    """By what its process says of itself, with a command that ends it; the state of the history is a problem."""
+    with gate(program):
+        pid = left_running(program)
+        if how == "removed":
+            program.history.unlink()
+        else:
+            program.history.write_bytes(b"" if how == "emptied" else b"rubbish" * 1000)
+        findings = found(program, code=3)
+        assert findings["History"]["level"] == "problem"
+        words = "it was removed or emptied" if how != "damaged" else "not an SQLite database"
+        assert words in findings["History"]["text"]
+        assert findings["Leftovers"]["text"] == f"a of run 1 still runs (pid {pid}), though its runner is gone"
+        [command] = findings["Leftovers"]["commands"]
+        assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+        while is_running(pid):
+            pass
+        assert found(program, code=3)["Leftovers"]["level"] == "good"
+
+
+def test_a_beginning_that_was_overwritten_is_damage(program: Program) -> None:
+    """Where a lock lies beside it there was a history: it is set aside as other damaged ones are."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    data = program.history.read_bytes()
+    program.history.write_bytes(b"rubbish!" * 10 + data[80:])
+    [command] = found(program, code=3)["History"]["commands"]
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    assert program("-c", "flow.json").code == 0
+
+
+def test_results_wait_though_the_history_is_gone_or_counts_anew(program: Program) -> None:
+    """The file is found by its name and content: without a history, and where its run's id is another's now."""
+    program.config({"a": f"rm -f {program.history}*; true"})
+    assert program("-c", "flow.json").code == 3
+    findings = found(program, "-c", "flow.json", code=3)
+    assert findings["Results"]["text"] == "those of run 1 (flow) are not in the history"
+    program.config({"x": "true"}, name="other.json")
+    assert program("-c", "other.json").code == 0
+    assert found(program, "-c", "flow.json", code=3)["Results"]["level"] == "problem"
+    [command] = found(program, "-c", "flow.json", code=3)["Results"]["commands"]
+    assert subprocess.run(["sh", "-c", command], env=program.environment(), check=False).returncode == 0
+    assert found(program, "-c", "flow.json")["Results"]["level"] == "good"
+
+
+def test_a_file_that_was_cut(program: Program) -> None:
+    """It holds a resume up: that is said, and how to go on without it."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    (program.folder / "logs/executioner.flow.run-1.spool.json").write_text("{")
+    results = found(program, code=3)["Results"]
+    assert results["text"] == (
+        "logs/executioner.flow.run-1.spool.json: This is not a spool file: it is not JSON, or was cut"
+    )
+    assert "move it away" in results["advice"]
+
+
+def test_text_is_wrapped_on_a_terminal(program: Program) -> None:
+    """Under its column, at words; nothing is wider than the screen but a command or a path."""
+    shown = program.on_terminal("--doctor", width=60, env={"NO_COLOR": "1"})
+    lines = shown.out.splitlines()
+    at = lines.index(next(line for line in lines if "SQLite" in line))
+    assert all(line.startswith("             ") for line in lines[at + 1 : at + 2])
+    assert all(len(line) <= 60 or "/" in line for line in lines)
+
+
+def test_a_lock_that_somebody_removed(program: Program) -> None:
+    """A run that is on is known by its process alone then: a note."""
+    program.config({"a": "echo $$ > up; read x < gate"})
+    with gate(program) as let_through, ended(program.start("-c", "flow.json")) as runner:
+        pid_in(program, "up")
+        Path(f"{program.history}.lock").unlink()
+        lock = found(program)["Lock"]
+        assert (lock["level"], "its file is gone" in lock["text"]) == ("note", True)
+        let_through()
+        runner.wait()
+
+
+def test_who_holds_a_history(program: Program) -> None:
+    """A run that waits in vain names the process that has the history."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    with contextlib.closing(sqlite3.connect(program.history, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert (holder(str(program.history)) or "").startswith(f"{os.getpid()} (")
+        connection.execute("ROLLBACK")
+        assert holder(str(program.history)) is None

@@ -13,6 +13,8 @@ from harness import Program, Result, ended
 from history_tools import gate, integrity, pid_in, sql
 from test_history_failing import break_history, fail_in_mid_run, result
 
+from executioner.history.spool import read, write
+
 pytestmark = pytest.mark.promise(9)
 
 SPOOL = "logs/executioner.flow.run-1.spool.json"
@@ -104,8 +106,12 @@ def test_results_go_over_what_a_later_run_recorded_of_the_dead_one(program: Prog
     program.config({"z": "true"}, name="next.json")
     assert program("-c", "next.json").code == 0
     assert program.statuses()["a"] == "INTERRUPTED"
+    refused_mark = program("--mark-success", "1", "b", "--yes")
+    assert (refused_mark.code, "--import-spool" in refused_mark.err) == (3, True)
+    away = program.folder / "away.json"
+    (program.folder / SPOOL).rename(away)
     assert program("--mark-success", "1", "b", "--yes").code == 0
-    assert program("--import-spool", SPOOL).code == 0
+    assert program("--import-spool", "away.json").code == 0
     assert program.statuses() == {"a": "SUCCESS", "c": "SUCCESS", "b": "SKIPPED", "d": "SKIPPED"}
     assert program.jobs()["b"]["marked_by"] is not None
 
@@ -412,3 +418,118 @@ def test_a_job_that_is_not_in_the_run_is_refused(program: Program) -> None:
         f"Error: Run 1 has no job stranger: the file was edited ({program.folder / SPOOL})\n"
     )
     assert sql(program.history, "SELECT count(*) FROM job_history WHERE id = 'stranger'") == [(0,)]
+
+
+# --- a second look ----------------------------------------------------------------------------------
+
+
+def test_a_whole_run_imported_again_is_not_there_twice(program: Program) -> None:
+    """Under a new id: the file, a copy, and the renamed file give one run with one set of rows."""
+    assert history_removed(program).code == 3
+    program.config({"x": "true"}, name="other.json")
+    assert program("-c", "other.json").code == 0
+    shutil.copy(program.folder / SPOOL, program.folder / "copy.json")
+    assert program("--import-spool", SPOOL).code == 0
+    before = rows(program)
+    for name in ("copy.json", f"{SPOOL}.imported"):
+        again = program("--import-spool", name)
+        assert (again.code, "it is recorded as run 2" in again.out) == (0, True)
+        assert rows(program) == before
+
+
+def test_a_whole_run_imported_again_joins_no_foreign_chain(program: Program) -> None:
+    """The run resumed another one in its lost history: in the new one neither import links it to a stranger."""
+    program.config([{"id": "a", "command": "true"}, {"id": "b", "command": "test -e ok", "dependencies": ["a"]}])
+    assert program("-c", "flow.json").code == 1
+    program.config(
+        [
+            {"id": "a", "command": "true"},
+            {"id": "b", "command": f"rm -f {program.history}*", "dependencies": ["a"]},
+        ]
+    )
+    assert program("-c", "flow.json", "--resume-from", "1").code == 3
+    program.config({"a": "echo STRANGER"}, name="other.json")
+    assert program("-c", "other.json").code == 0
+    spool = "logs/executioner.flow.run-2.spool.json"
+    for name in (spool, f"{spool}.imported"):
+        assert program("--import-spool", name).code == 0
+        run = program.run_row(2)
+        assert (run["parent_run_id"], run["root_run_id"]) == (None, 2)
+        assert [row["source_run_id"] for row in program.jobs(2).values()] == [None, None]
+    assert "Resumed by" not in program("--show-run", "1").out
+    assert "STRANGER" not in program("--show-log", "2", "a").out
+
+
+def test_a_file_is_not_overlooked_where_another_was_imported(program: Program) -> None:
+    """Two histories in one log folder: the second's file still holds its run up when the first's is gone."""
+    fail_in_mid_run(program)
+    shutil.copytree(program.history.parent, program.home / "first")
+    for path in program.history.parent.iterdir():
+        path.unlink()
+    for name in ("gate", "gate2", "a_pid", "c_pid", "c_done"):
+        (program.folder / name).unlink()
+    fail_in_mid_run_anew(program)
+    assert program("--import-spool", SPOOL, "--db", str(program.home / "first/history.db")).code == 0
+    assert program("-c", "flow.json", "--resume-from", "1").code == 3
+    assert "logs/executioner.flow.run-1-2.spool.json" in program("--show-run", "1").out
+
+
+def test_a_preview_refuses_what_an_import_would_refuse(program: Program) -> None:
+    """Another history, another run of that id: exit 3 either way; and a new id is foretold."""
+    program.config({"x": "true"}, name="other.json")
+    other = program.home / "other.db"
+    assert program("-c", "other.json", "--db", str(other)).code == 0
+    fail_in_mid_run(program)
+    for flags in ((), ("--dry-run",)):
+        assert refused(program, "--db", str(other), *flags).code == 3
+    whole = Program(program.folder.parent / "second")
+    assert history_removed(whole).code == 3
+    whole.config({"x": "true"}, name="other.json")
+    assert whole("-c", "other.json").code == 0
+    assert "it would be recorded as run 2.\n" in whole("--import-spool", SPOOL, "--dry-run").out
+
+
+def test_a_path_through_a_link_is_the_shells(program: Program) -> None:
+    """``link/../s.json`` is what the kernel makes of it, not what the words look like."""
+    (program.folder / "real/sub").mkdir(parents=True)
+    (program.folder / "link").symlink_to("real/sub")
+    (program.folder / "s.json").write_text("{}")
+    (program.folder / "real/s.json").write_text("[]")
+    (program.folder / "real/s.json").chmod(0o600)
+    found = program("--import-spool", "link/../missing.json")
+    assert "No such file" in found.err
+    shutil.move(program.folder / "s.json", program.folder / "real/only-there.json")
+    assert "it does not say that it is one" in program("--import-spool", "link/../only-there.json").err
+
+
+def test_a_fresh_run_beside_waiting_results_says_so(program: Program) -> None:
+    """Also without a terminal, where cron would do the work twice without a word."""
+    fail_in_mid_run(program)
+    program.config({"x": "true"})
+    fresh = program("-c", "flow.json")
+    assert fresh.code == 0
+    assert fresh.err == (
+        "Warning: results of run 1 are not in the history, but beside its logs; to put them in:"
+        f" cd {program.folder} && executioner.py --import-spool {SPOOL}\n"
+    )
+
+
+def test_values_that_no_history_can_hold_are_kept_as_they_would_be_shown(tmp_path: Path) -> None:
+    """What is written can be read again: no surrogates, no NaN, no bytes; a name that is taken is passed over."""
+    content = {
+        **GOOD,
+        "jobs": [{"id": "a", "reason": "\udcff", "exit_code": None, "cpu_usage_percent": float("nan")}],
+    }
+    (tmp_path / "run.spool.json").touch()
+    path = write(str(tmp_path / "run"), {**content, "reason": b"\xff?"})
+    assert path == str(tmp_path / "run-2.spool.json")
+    found = read(path)
+    assert found.jobs["a"] == {"id": "a", "reason": "\\xff", "exit_code": None, "cpu_usage_percent": None}
+    assert found.reason == "\\xff?"
+
+
+def test_half_a_file_is_none(tmp_path: Path) -> None:
+    """Whatever goes wrong in the writing, no half of a file is left to block resumes."""
+    with pytest.raises(TypeError):
+        write(str(tmp_path / "run"), {"run": {1, 2}})
+    assert list(tmp_path.iterdir()) == []

@@ -552,6 +552,8 @@ def test_following_a_job_whose_runner_was_killed(program: Program) -> None:
         "Note: the runner of run 1 is gone, load has ended too: its result is not known\n"
         "To see its run:\n"
         f"  cd {program.folder} && executioner.py --show-run 1\n"
+        "A resume runs it again. If its log shows that it did its work, let it count instead:\n"
+        f"  cd {program.folder} && executioner.py --mark-success 1 load\n"
     )
 
 
@@ -566,6 +568,8 @@ def test_following_a_job_that_ended_with_its_runner(program: Program) -> None:
         "Note: the runner of run 1 is gone, load does not run any more: its result is not known\n"
         "To see its run:\n"
         f"  cd {program.folder} && executioner.py --show-run 1\n"
+        "A resume runs it again. If its log shows that it did its work, let it count instead:\n"
+        f"  cd {program.folder} && executioner.py --mark-success 1 load\n"
     )
 
 

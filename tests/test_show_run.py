@@ -642,6 +642,8 @@ def test_a_run_before_the_reboot(program: Program) -> None:
         "✗ bad   - FAILED      (00:00:02) - Exit code: 1\n"
         "- after - SKIPPED     (run interrupted)\n\n"
         "Failed Job Log Preview (bad):\n-----------------------------\n(no log is recorded)\n\n"
+        "Hint: how load ended is not known, and a resume runs it again. If its log\n"
+        "shows that it did its work, let it count: --mark-success 7 load\n\n"
         "To resume all remaining jobs:\n  executioner.py -c data_pipeline.json --resume-from 7\n\n"
         "To resume only failed jobs:\n"
         "  executioner.py -c data_pipeline.json --resume-from 7 --resume-failed-only\n"

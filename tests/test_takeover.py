@@ -95,6 +95,9 @@ Job Status:
 ✗ load    - INTERRUPTED - Its runner ended without recording a result
 - report  - SKIPPED     (run interrupted)
 
+Hint: how load ended is not known, and a resume runs it again. If its log
+shows that it did its work, let it count: --mark-success 7 load
+
 To resume all remaining jobs:
   cd {folder} && executioner.py -c NEW_PATH --resume-from 7
 """
@@ -637,7 +640,8 @@ def test_a_read_only_folder_is_not_taken_over(read_only: Program, flags: tuple[s
         3,
         "",
         f"Error: The history cannot be written: no permission for its folder, {folder} ({read_only.history})\n"
-        "It was not changed. Nothing was run. To see what is wrong, add --doctor; to use another history, --db FILE.\n",
+        "It was not changed. Nothing was run."
+        " To see what is wrong, add --doctor; to use another history, --db FILE.\n",
     )
     assert everything(read_only) == before
 

@@ -23,6 +23,7 @@ Use --list-runs to see all available runs.
 History: {history}
 """
 ENDING = "Use --list-runs to see all available runs.\nHistory: {history}\n"
+HISTORY = ENDING.partition("\n")[2]
 
 
 def past_run(run_id: int, status: str, start: str, **more: Any) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def test_local_time(program: Program) -> None:
 def test_an_empty_history(program: Program) -> None:
     """A history without any run says so instead of a list."""
     make_past(program.history, [])
-    message = f"Error: Run ID 999 not found in history.\n\nNo runs yet.\n\n{ENDING}"
+    message = f"Error: Run ID 999 not found in history.\n\nNo runs yet.\n\n{HISTORY}"
     assert refused(program("--show-run", "999")) == said(message, program)
 
 
@@ -295,7 +296,7 @@ def test_last_of_a_config_that_never_ran(program: Program) -> None:
 
 def test_an_id_without_any_history(program: Program) -> None:
     """Where there is no history at all, an id is as unknown as elsewhere."""
-    expected = f"Error: Run ID 999 not found in history.\n\nNo runs yet.\n\n{ENDING}"
+    expected = f"Error: Run ID 999 not found in history.\n\nNo runs yet.\n\n{HISTORY}"
     assert refused(program("--show-run", "999")) == said(expected, program)
 
 

@@ -9,22 +9,17 @@ from collections.abc import Iterator, Sequence
 from itertools import count as count_from
 
 from executioner import __version__
+from executioner.commands.aftermath import aftermath
 from executioner.commands.context import Context, history_place, invocation
-from executioner.commands.leftovers import find_leftovers
-from executioner.commands.past import configured_history, waiting_spool
+from executioner.commands.past import configured_history
 from executioner.commands.surroundings import Patient, size, surroundings
 from executioner.commands.workflow import load
-from executioner.errors import DamagedHistoryError, ExecutionerError, HistoryError
+from executioner.errors import DamagedHistoryError, ExecutionerError
 from executioner.folders import check_can_hold
 from executioner.history import files
-from executioner.history.crashes import Suspects
 from executioner.history.health import SQLITE_VERSION, WAL_RESET_MENDED, Health, lock_state, look_at
-from executioner.history.liveness import NO_RESULT
-from executioner.history.lock import this_process
-from executioner.history.query import RunFilter
 from executioner.history.reader import History
 from executioner.model import NextStep, Workflow
-from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.doctor import Finding, Level, doctor_lines, doctor_object
 from executioner.render.text import count, quoted, shown_path
@@ -40,7 +35,9 @@ def doctor(context: Context) -> int:
     """Look at program, history, logs and leftovers; returns 3 if a problem was found, else 0."""
     options = context.options
     config = options.config
-    history, origin = history_place(context, lambda: configured_history(context, config) if config else None)
+    history, origin = history_place(
+        context, lambda: configured_history(context, config, warn=False) if config else None
+    )
     typed = invocation(context, options.config, history)
     workflow, config_findings = _config(context, typed)
     patient = Patient(context, history, origin, workflow, typed)
@@ -52,8 +49,13 @@ def doctor(context: Context) -> int:
     if options.json:
         out.write(json.dumps(doctor_object(findings), indent=2) + "\n")
     elif problem or not options.quiet:
-        out.write_lines(doctor_lines(findings, out.palette))
+        out.write_lines(doctor_lines(findings, out.palette, context.terminal.width()))
     return 3 if problem else 0
+
+
+def _configured(context: Context) -> str | None:
+    config = context.options.config
+    return None if config is None else configured_history(context, config, warn=False)
 
 
 def _program() -> Finding:
@@ -77,8 +79,11 @@ def _config(context: Context, typed: Invocation) -> tuple[Workflow | None, list[
     try:
         workflow = load(context)
     except ExecutionerError as exc:
-        steps = [NextStep("To check it again:", line=typed.plain((*typed.config_words, "--validate")))]
-        return None, [_fault("Config", exc)._replace(steps=steps)]
+        finding = _fault("Config", exc)
+        if os.path.exists(os.path.join(context.cwd, context.options.config)):
+            line = typed.plain((*typed.config_words, "--validate"))
+            finding = finding._replace(steps=[NextStep("To check it again:", line=line)])
+        return None, [finding]
     text = f"{shown_path(workflow.config_path, context.cwd)}: {workflow.name}, {count(len(workflow.jobs), 'job')}"
     return workflow, [Finding("Config", Level.GOOD, text)]
 
@@ -98,13 +103,17 @@ def _history(patient: Patient) -> Iterator[Finding]:
     try:
         kind = files.identify(path)
         if kind is files.Kind.ABSENT:
-            yield _absent(path, shown)
+            yield _absent(patient, shown)
+            yield from aftermath(patient, None)
             return
         health = look_at(path, kind)
     except ExecutionerError as exc:
         fault = _fault("History", exc)
+        # where a lock file lies beside it there was a history: its beginning was overwritten
+        is_ours = isinstance(exc, DamagedHistoryError) or os.path.lexists(f"{path}.lock")
         other = fault._replace(advice="To use another one, add --db FILE.")
-        yield _damaged(patient, fault) if isinstance(exc, DamagedHistoryError) else other
+        yield _damaged(patient, fault) if is_ours and os.path.isfile(path) else other
+        yield from aftermath(patient, None)
         return
     runs = count(health.runs, "run")
     log = f", {size(health.log_bytes)} in its write-ahead log" if health.log_bytes else ""
@@ -123,7 +132,7 @@ def _history(patient: Patient) -> Iterator[Finding]:
     yield _permissions(patient, health)
     yield _lock(patient, health)
     yield from _runs(patient, health)
-    yield from _aftermath(patient)
+    yield from aftermath(patient, History(path))
 
 
 def _integrity(patient: Patient, found: Sequence[str]) -> Finding:
@@ -167,12 +176,19 @@ def _damaged(patient: Patient, fault: Finding) -> Finding:
     )
 
 
-def _absent(path: str, shown: str) -> Finding:
+def _absent(patient: Patient, shown: str) -> Finding:
+    path = patient.history
+    folder, name = os.path.split(path)
     try:
-        check_can_hold(os.path.dirname(path))
+        check_can_hold(folder)
     except OSError as exc:
         text = f"{shown}: there is none, and it cannot be made: {exc.filename} is {exc.strerror}"
         return Finding("History", Level.PROBLEM, text, advice="To use another one, add --db FILE.")
+    left = [f"{name}{ending}" for ending in ("", "-wal", ".lock") if os.path.lexists(f"{path}{ending}")]
+    if left:
+        text = f"{shown}: it was removed or emptied, {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left"
+        advice = "Put a backup in its place before the next run, if there is one: that begins a new history."
+        return Finding("History", Level.PROBLEM, text, advice=advice)
     return Finding("History", Level.GOOD, f"{shown}: there is none yet, the first run makes it")
 
 
@@ -217,55 +233,3 @@ def _runs(patient: Patient, health: Health) -> Iterator[Finding]:
         of = f"run {run.run_id} of {run.application}"
         text = f"{of} ended without being recorded; the next run records it as INTERRUPTED"
         yield Finding("Run", Level.NOTE, text, steps=[step])
-
-
-def _aftermath(patient: Patient) -> Iterator[Finding]:
-    """What runs that were not recorded to their end left behind: results beside logs, and processes."""
-    try:
-        history = History(patient.history)
-        interrupted = history.find(RunFilter(statuses=("INTERRUPTED",)))
-        runs = [run for run in interrupted if run.failure_summary == NO_RESULT]
-        here = this_process().boot_id
-        of_this_boot = [run.run_id for run in runs if here is None or run.boot_id == here]
-        crashes = [one for run_id in of_this_boot for one in history.crashes(Suspects(run_id=run_id), here)]
-        found = find_leftovers(crashes, history.identity)
-    except HistoryError as exc:
-        yield _fault("Aftermath", exc)
-        return
-    yield from _spools(patient, runs)
-    for one in found:
-        yield Finding(
-            "Leftovers",
-            Level.PROBLEM,
-            f"job {one.job} of run {one.run_id} still runs, though its runner is gone (pid {one.pid})",
-            steps=[
-                NextStep(
-                    "To wait for it, watch its log:",
-                    line=patient.typed.look("--show-log", str(one.run_id), one.job, "--follow"),
-                ),
-                NextStep(
-                    "To end it and resume:",
-                    line=patient.typed.look("--resume-from", str(one.run_id), "--kill-leftovers"),
-                ),
-            ],
-        )
-    if not found:
-        yield Finding("Leftovers", Level.GOOD, "no job outlived its runner")
-
-
-def _spools(patient: Patient, runs: Sequence[Run]) -> Iterator[Finding]:
-    """Results that the history could not take and that nobody has imported."""
-    found = False
-    for run in runs:
-        path = waiting_spool(run)
-        if path is not None:
-            found = True
-            line = patient.typed.look("--import-spool", patient.shown(path))
-            yield Finding(
-                "Results",
-                Level.PROBLEM,
-                f"those of run {run.run_id} are not in the history: it could not be written then",
-                steps=[NextStep("To put them in, once it can be written:", line=line)],
-            )
-    if not found:
-        yield Finding("Results", Level.GOOD, "none waits beside the logs to be imported")

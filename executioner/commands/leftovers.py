@@ -9,7 +9,7 @@ from time import time
 from executioner import leftovers
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError
-from executioner.family import token
+from executioner.family import process_table, token
 from executioner.history.crashes import Crash
 from executioner.leftovers import Leftover
 from executioner.model import NextStep
@@ -24,12 +24,12 @@ def find_leftovers(crashes: Sequence[Crash], identity: Callable[[], Mapping[str,
     """What is left of some dead runs, those of the newest first."""
     if not crashes:
         return []
-    database = identity()["id"]
+    database, table = identity()["id"], process_table()
     return [
         one
         for crash in crashes
         for one in leftovers.find(
-            crash.run_id, token(database, crash.run_id, crash.pid, crash.start_ticks), crash.jobs
+            crash.run_id, token(database, crash.run_id, crash.pid, crash.start_ticks), crash.jobs, table
         )
     ]
 

@@ -9,6 +9,7 @@ from time import time
 from executioner.commands.context import Context, run_flags, user_name
 from executioner.commands.guards import near_misses
 from executioner.commands.leftovers import find_leftovers
+from executioner.commands.obstacles import refuse_spool
 from executioner.commands.past import Past, find_lineage
 from executioner.definition import recorded_dependencies
 from executioner.errors import RunRefusedError, UsageError
@@ -47,6 +48,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
         )
     to_mark = [job for job in jobs if not job.is_done]
     _refuse_running(past, lineage, to_mark)
+    refuse_spool(run, None, typed, context.cwd, "Nothing was marked: how its jobs ended is known there.")
     terminal = context.terminal
     for line in mark_lines(run, jobs, _freed(lineage, to_mark), terminal.out.palette):
         terminal.out.write(f"{line}\n")

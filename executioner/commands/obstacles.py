@@ -67,15 +67,21 @@ def _who(live: UnfinishedRun) -> str:
     return f"{live.user}@{live.host}, pid {live.pid}, since {since}"
 
 
-def refuse_spool(run: Run, workflow: Workflow, typed: Invocation, cwd: str) -> None:
+def refuse_spool(
+    run: Run,
+    log_dir: str | None,
+    typed: Invocation,
+    cwd: str,
+    why: str = "Nothing was run: jobs that succeeded could be run again.",
+) -> None:
     """Refuse while results of the run lie beside its logs because the history could not be written."""
-    path = waiting_spool(run, workflow.log_dir)
+    path = waiting_spool(run, log_dir)
     if path is not None:
         line = typed.look("--import-spool", shown_path(path, cwd))
         raise RunRefusedError(
             f"Results of run {run.run_id} are not in the history, but in a file beside its logs",
             path,
-            assurance="Nothing was run: jobs that succeeded could be run again.",
+            assurance=why,
             steps=[NextStep("To put them into the history:", line=line)],
             ending="To go on without them, move that file away.",
         )

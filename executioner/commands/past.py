@@ -112,7 +112,7 @@ def say_no_runs(context: Context, path: str, typed: Invocation) -> None:
     context.terminal.err.write(no_runs_text(shown_path(path, context.cwd), typed._replace(config=None, flags="")))
 
 
-def configured_history(context: Context, config: str) -> str | None:
+def configured_history(context: Context, config: str, *, warn: bool = True) -> str | None:
     """The ``history_db`` of a config, which need not be there nor be right in all else."""
     path = os.path.join(context.cwd, config)
     try:
@@ -122,7 +122,8 @@ def configured_history(context: Context, config: str) -> str | None:
     except (OSError, ValueError, RecursionError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not JSON"
         err = context.terminal.err
-        err.write(warning_text(f"{config} cannot be read ({why}): its history_db is not known", err.palette))
+        if warn:
+            err.write(warning_text(f"{config} cannot be read ({why}): its history_db is not known", err.palette))
         return None
     chosen = content.get("history_db") if isinstance(content, dict) else None
     if not isinstance(chosen, str) or re.search("[\0\ud800-\udfff]", chosen):
@@ -181,5 +182,7 @@ def _unknown(context: Context, past: Past, what: str) -> UnknownRunError:
 
 
 def _unknown_run(what: str, listed: Sequence[str], history: str) -> UnknownRunError:
+    if not listed:
+        return UnknownRunError(what, body=["No runs yet.", "", f"History: {history}"])
     ending = ["Use --list-runs to see all available runs.", f"History: {history}"]
-    return UnknownRunError(what, body=[*(listed or ["No runs yet."]), "", *ending])
+    return UnknownRunError(what, body=[*listed, "", *ending])

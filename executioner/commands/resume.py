@@ -113,7 +113,7 @@ def _prepare(context: Context) -> _Prepared | None:
     key = past.history.identity()["key"]
     resume_plan = _plan(context, workflow, lineage, key)
     refuse_live(lineage, typed)
-    refuse_spool(run, workflow, typed, context.cwd)
+    refuse_spool(run, workflow.log_dir, typed, context.cwd)
     refuse_resumed(context, lineage, resume_plan, typed)
     if nothing_left(context, lineage, resume_plan, typed):
         return None

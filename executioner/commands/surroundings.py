@@ -23,6 +23,11 @@ _MIB = 1024 * 1024
 _TOO_LITTLE = 64 * _MIB
 _LITTLE = 1024 * _MIB
 _FEW_FILES = 256
+_IF_FULL = {
+    "history": "A run whose history cannot be written ends with exit code 3.",
+    "logs": "Jobs whose logs cannot be written lose output, or fail.",
+    "history and logs": "A run that can write neither ends with exit code 3, and its last results are lost.",
+}
 
 
 class Patient(Record):
@@ -42,13 +47,13 @@ class Patient(Record):
 def surroundings(patient: Patient) -> Iterator[Finding]:
     """Log folder, free space, the kind of file system, and limits."""
     folders = {"history": os.path.dirname(patient.history)}
-    logs = _log_folder(patient)
+    logs = log_folder(patient)
     if logs is not None:
         folders["logs"] = logs
         try:
             check_can_hold(logs)
         except OSError as exc:
-            text = f"{patient.shown(logs)}: {exc.filename} is {exc.strerror}"
+            text = f"{patient.shown(str(exc.filename))} is {exc.strerror}"
             advice = 'No job can be started. Set "log_dir" in the config to a folder that can be written.'
             yield Finding("Log folder", Level.PROBLEM, text, advice=advice)
         else:
@@ -64,7 +69,7 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
         yield Finding("Open files", Level.NOTE, text, advice="To allow more: ulimit -n 1024")
 
 
-def _log_folder(patient: Patient) -> str | None:
+def log_folder(patient: Patient) -> str | None:
     """The log folder of the config, else that of the newest run."""
     if patient.workflow is not None:
         return patient.workflow.log_dir
@@ -86,8 +91,14 @@ def _space(folders: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("Space", Level.GOOD, f"this file system does not tell how much is free for {what}")
             continue
         level = Level.PROBLEM if free < _TOO_LITTLE else Level.NOTE if free < _LITTLE else Level.GOOD
-        full = "" if level is Level.GOOD else "Make room: a run whose history cannot be written exits with 3."
-        yield Finding("Space", level, f"{size(free)} free for {what}", advice=full)
+        text = f"{size(free)} free for {what}"
+        if level is Level.GOOD:
+            yield Finding("Space", level, text)
+            continue
+        advice = (
+            f"Make room (below {size(_LITTLE)} is noted, below {size(_TOO_LITTLE)} a problem). {_IF_FULL[what]}"
+        )
+        yield Finding("Space", level, f"{text}, in {folder}", advice=advice)
 
 
 def size(number: int) -> str:

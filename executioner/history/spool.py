@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _FORM = 1
 _MOST_FILES = 1000
-_ENDING = ".spool.json"
+#: How the names of spool files end.
+ENDING = ".spool.json"
 _HEAD = ("history", "history_id", "run_id", "application_name", "start_time", "reason")
 _RUN_COLUMNS = frozenset(RUN_COLUMNS)
 _JOB_COLUMNS = frozenset((*JOB_COLUMNS, "run_id", "application_name"))
@@ -97,7 +98,7 @@ def _create(base: str) -> tuple[str, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     number = 1
     while True:
-        path = f"{base}{f'-{number}' if number > 1 else ''}{_ENDING}"
+        path = f"{base}{f'-{number}' if number > 1 else ''}{ENDING}"
         try:
             return path, os.open(path, flags, 0o600)
         except FileExistsError:
@@ -127,11 +128,11 @@ def waiting(base: str, run_id: int, start_time: str | None, end_time: str | None
     """
     folder, name = os.path.split(base)
     try:
-        names = sorted(one for one in os.listdir(folder) if one.startswith(name) and one.endswith(_ENDING))
+        names = sorted(one for one in os.listdir(folder) if one.startswith(name) and one.endswith(ENDING))
     except OSError:
         return None
     for one in names:
-        number = one[len(name) : -len(_ENDING)]
+        number = one[len(name) : -len(ENDING)]
         if number and not (number[0] == "-" and number[1:].isdigit()):
             continue  # of another run: its number begins with this one's
         path = os.path.join(folder, one)

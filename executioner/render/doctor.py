@@ -41,23 +41,34 @@ class Finding(Record):
 _TITLE = "Doctor"
 
 
-def doctor_lines(findings: Sequence[Finding], palette: Palette) -> Iterator[str]:
-    """The screen, line by line."""
+def doctor_lines(findings: Sequence[Finding], palette: Palette, columns: int | None = None) -> Iterator[str]:
+    """The screen, line by line; text is wrapped where it is shown in so many columns, commands never."""
     marks = {Level.GOOD: palette.good, Level.NOTE: palette.paint("33", "!"), Level.PROBLEM: palette.bad}
     width = max(len(one.topic) for one in findings)
     indent = " " * (width + 4)
     yield _TITLE
     yield "=" * len(_TITLE)
     for one in findings:
-        yield f"{marks[one.level]} {one.topic:{width}}  {safe(one.text)}"
-        yield from (f"{indent}{safe(line)}" for line in one.details)
-        if one.advice:
-            yield f"{indent}{safe(one.advice)}"
+        first, *rest = _wrapped(one.text, columns, len(indent))
+        yield f"{marks[one.level]} {one.topic:{width}}  {first}"
+        for text in (*one.details, one.advice):
+            rest += _wrapped(text, columns, len(indent)) if text else []
+        yield from (f"{indent}{line}" for line in rest)
         for step in one.steps:
             yield f"{indent}{safe(step.why)}"
             yield f"{indent}  {step.line}"
     yield ""
     yield _verdict(findings)
+
+
+def _wrapped(text: str, columns: int | None, indent: int) -> list[str]:
+    shown = safe(text)
+    if columns is None or indent + len(shown) <= columns:
+        return [shown]
+    import textwrap
+
+    room = max(columns - indent, 30)
+    return textwrap.wrap(shown, room, break_long_words=False, break_on_hyphens=False)
 
 
 def _verdict(findings: Sequence[Finding]) -> str:

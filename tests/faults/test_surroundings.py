@@ -140,7 +140,7 @@ def test_the_working_folder_is_removed_with_the_logs_in_it(program: Program) -> 
     work = program.folder / "work"
     work.mkdir()
     result = in_mid_run(program, lambda: shutil.rmtree(work), working_dir="work")
-    ends(program, result, b="ERROR")
+    ends(program, result, b="ERROR", c="ERROR")  # c would run elsewhere, but its log would bring the folder back
 
 
 @pytest.mark.promise(1)
@@ -155,10 +155,8 @@ def test_the_working_folder_is_replaced_by_a_file(program: Program) -> None:
 
     result = in_mid_run(program, replace, working_dir="work", log_dir=str(program.home / "logs"))
     ends(program, result, b="ERROR")
-    assert (
-        program.jobs()["b"]["reason"]
-        == f"Could not be started: its folder cannot be used: Not a directory: {work}"
-    )
+    reason = program.jobs()["b"]["reason"]
+    assert reason == f"Could not be started: its folder {work} cannot be used: Not a directory"
 
 
 @pytest.mark.promise(6)
@@ -429,7 +427,7 @@ def test_no_temporary_folder(program: Program) -> None:
     [
         ("vfork,clone,clone3:error=EAGAIN:when=1", "Resource temporarily unavailable: /bin/sh"),
         ("vfork,clone,clone3:error=ENOMEM:when=1", "Cannot allocate memory: /bin/sh"),
-        ("chdir:error=EIO:when=1", "its folder cannot be used: Input/output error: {folder}"),
+        ("chdir:error=EIO:when=1", "its folder {folder} cannot be used: Input/output error"),
     ],
 )
 def test_a_process_that_cannot_be_started(program: Program, calls: str, reason: str) -> None:
@@ -442,3 +440,36 @@ def test_a_process_that_cannot_be_started(program: Program, calls: str, reason: 
     assert program.jobs()["a"]["reason"] == f"Could not be started: {words}"
     assert not (program.folder / "a_ran").exists() and (program.folder / "b_ran").exists()
     assert "Traceback" not in result.err
+
+
+@pytest.mark.promise(1)
+def test_a_retry_does_not_make_its_folder_again(program: Program) -> None:
+    """A job removes its folder, with the logs in it, and fails: its retry is ERROR, and runs in no empty folder."""
+    work = program.folder / "work"
+    work.mkdir()
+    job = {"id": "a", "command": f"echo x >> {program.folder}/ran; test -e keep && rm -r {work}; exit $((1 - $?))"}
+    (work / "keep").touch()
+    program.config([{**job, "max_retries": 1, "retry_delay": 0.01}], working_dir="work")
+    assert program("-c", "flow.json").code == 1
+    assert program.jobs()["a"]["reason"] == f"Could not be started: its folder is gone: {work}"
+    assert (program.folder / "ran").read_text() == "x\n"
+    assert not work.exists()
+
+
+@pytest.mark.promise(1)
+def test_a_job_elsewhere_does_not_make_the_folder_again(program: Program) -> None:
+    """``a`` removes the working folder; ``b``, which runs elsewhere, does not bring it back for ``c`` to run in."""
+    work = program.folder / "work"
+    work.mkdir()
+    program.config(
+        [
+            {"id": "a", "command": f"rm -r {work}"},
+            {"id": "b", "command": "true", "working_dir": str(program.home)},
+            {"id": "c", "command": f"echo x > {program.folder}/wrong"},
+        ],
+        working_dir="work",
+        continue_on_error=True,
+    )
+    assert program("-c", "flow.json").code == 1
+    assert program.statuses()["c"] == "ERROR"
+    assert not (program.folder / "wrong").exists()

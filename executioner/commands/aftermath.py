@@ -1,0 +1,125 @@
+"""What runs that were not recorded to their end left behind: results beside logs, and jobs that still run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from executioner import leftovers
+from executioner.commands.leftovers import find_leftovers
+from executioner.commands.surroundings import Patient, log_folder
+from executioner.errors import HistoryError, RunRefusedError, UsageError
+from executioner.history import spool
+from executioner.history.crashes import Suspects
+from executioner.history.liveness import NO_RESULT
+from executioner.history.lock import this_process
+from executioner.history.query import RunFilter
+from executioner.history.reader import History
+from executioner.history.spool import Spool
+from executioner.leftovers import Leftover
+from executioner.model import NextStep
+from executioner.records import Run
+from executioner.render.doctor import Finding, Level
+from executioner.render.text import safe
+
+
+def aftermath(patient: Patient, history: History | None) -> Iterator[Finding]:
+    """Look for both; ``history`` is None where there is none, or none that can be read."""
+    try:
+        interrupted = history.find(RunFilter(statuses=("INTERRUPTED",))) if history else iter(())
+        runs = [run for run in interrupted if run.failure_summary == NO_RESULT]
+        yield from _results(patient, history, runs)
+        yield from _known_leftovers(patient, history, runs) if history else _unknown_leftovers(patient)
+    except HistoryError as exc:
+        yield Finding("History", Level.PROBLEM, exc.what)
+
+
+# --- results ---------------------------------------------------------------------------------
+
+
+def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> Iterator[Finding]:
+    """Results that the history could not take and that nobody has imported."""
+    folders = {log_folder(patient), *(os.path.dirname(run.log_path) for run in runs if run.log_path)}
+    found = False
+    for path in sorted(path for folder in folders if folder for path in _spool_files(folder)):
+        shown = patient.shown(path)
+        try:
+            content = spool.read(path)
+        except UsageError as exc:
+            text = f"{shown}: {exc.what}"
+            advice = "A resume of its run is refused while it lies there. To go on without it, move it away."
+            yield Finding("Results", Level.PROBLEM, text, advice=advice)
+            found = True
+            continue
+        if os.path.realpath(content.history) != patient.history or _is_recorded(history, content):
+            continue
+        found = True
+        text = f"those of run {content.run_id} ({content.application_name}) are not in the history"
+        line = patient.typed.look("--import-spool", shown)
+        step = NextStep("To put them in, once it can be written:", line=line)
+        yield Finding("Results", Level.PROBLEM, safe(text), steps=[step])
+    if not found:
+        yield Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
+
+
+def _spool_files(folder: str) -> list[str]:
+    try:
+        return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(spool.ENDING)]
+    except OSError:
+        return []
+
+
+def _is_recorded(history: History | None, content: Spool) -> bool:
+    """Whether the end that a spool tells of is in the history: it could not be renamed then."""
+    if history is None:
+        return False
+    try:
+        place = history.place(content)
+    except RunRefusedError:
+        return False
+    return not place.is_new and history.run(place.run_id).run.end_time == content.run.get("end_time")
+
+
+# --- jobs that still run ------------------------------------------------------------------------
+
+
+def _known_leftovers(patient: Patient, history: History, runs: Sequence[Run]) -> Iterator[Finding]:
+    here = this_process().boot_id
+    of_this_boot = [run.run_id for run in runs if here is None or run.boot_id == here]
+    crashes = [one for run_id in of_this_boot for one in history.crashes(Suspects(run_id=run_id), here)]
+    found = find_leftovers(crashes, history.identity)
+    for run_id in sorted({one.run_id for one in found}):
+        yield _leftovers_of(patient, run_id, [one for one in found if one.run_id == run_id])
+    if not found:
+        yield Finding("Leftovers", Level.GOOD, "no job outlived its runner")
+
+
+def _leftovers_of(patient: Patient, run_id: int, found: Sequence[Leftover]) -> Finding:
+    names = " and ".join(f"{one.job} (pid {one.pid})" for one in found)
+    one = len(found) == 1
+    text = f"{names} of run {run_id} still {'runs, though its' if one else 'run, though their'} runner is gone"
+    look = patient.typed.look
+    steps = [
+        NextStep(
+            f"To wait for {left.job}, watch its log:", line=look("--show-log", str(run_id), left.job, "--follow")
+        )
+        for left in found
+    ]
+    end = look("--resume-from", str(run_id), "--kill-leftovers")
+    steps.append(NextStep(f"To end {'it' if one else 'them'} and resume:", line=end))
+    return Finding("Leftovers", Level.PROBLEM, text, steps=steps)
+
+
+def _unknown_leftovers(patient: Patient) -> Iterator[Finding]:
+    """Jobs of a history that is gone or cannot be read: found by what their processes say of themselves."""
+    found = leftovers.of_dead_runners(patient.history)
+    for one in found:
+        yield Finding(
+            "Leftovers",
+            Level.PROBLEM,
+            f"{one.job} of run {one.run_id} still runs (pid {one.pid}), though its runner is gone",
+            advice="The history cannot tell any more: a run would start it a second time.",
+            steps=[NextStep("To end it:", line=f"kill -- -{one.group}")],
+        )
+    if not found:
+        yield Finding("Leftovers", Level.GOOD, "no job outlived its runner")
