@@ -29,6 +29,8 @@ _ANOTHER = "To see what is wrong, add --doctor; to use another history, --db FIL
 _UNCHANGED = f"It was not changed. Nothing was run. {_ANOTHER}"
 #: The application id, the schema version, and the tables; of a foreign database with their columns.
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
+_NO_DATABASE = "This is not a history: not an SQLite database"
+_SMALLEST = 512  # bytes of a database: a page
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -74,26 +76,47 @@ def damage(path: str, why: str) -> HistoryError:
 
 
 def identify(path: str) -> Kind:
-    """Say what a file is without changing it.
+    """Say what a file is without changing it, nor opening it but through SQLite.
+
+    This process may have the history open for writing: closing any other descriptor of the file would drop
+    the locks that SQLite holds on it (fcntl(2), https://www.sqlite.org/howtocorrupt.html, 2.2).
 
     Raises:
         HistoryError: it is not a history, a newer one, damaged, or cannot be read.
     """
-    status, head = _beginning(path)
-    if status is None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
         return Kind.ABSENT
+    except OSError as exc:
+        raise refusal(path, f"{_UNREADABLE}: {exc.strerror}") from exc
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise refusal(path, f"The history is {what}")
     if status.st_size == 0:
         return Kind.ABSENT
+    if status.st_size < _SMALLEST:  # SQLite would take it for an empty one
+        raise _why_not(path, sqlite3.DatabaseError("file is too short"))
+    try:
+        said = _ask(path)
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
+        raise _why_not(path, exc) from exc
+    return kind_of(path, said)
+
+
+def _why_not(path: str, exc: Exception) -> HistoryError:
+    """The error for a file that SQLite cannot read: now its bytes are looked at, for nobody has it open here."""
+    if isinstance(exc, OSError):
+        return refusal(path, f"{_UNREADABLE}: {exc.strerror}")
+    try:
+        head, size = _beginning(path)
+    except OSError as beginning:
+        return refusal(path, f"{_UNREADABLE}: {beginning.strerror}")
     if not head.startswith(_MAGIC):
-        raise refusal(path, "This is not a history: not an SQLite database")
-    if _is_cut(path, status, head):
-        raise damage(path, "it is shorter than it says itself")
-    # asked even where the header looks right: the truth may stand in the write-ahead log
-    ours = int.from_bytes(head[68:72], "big") == APPLICATION_ID
-    return kind_of(path, _ask(path, ours=ours))
+        return refusal(path, _NO_DATABASE)
+    if size < _stated_size(head) and not has_log(path):
+        return damage(path, "it is shorter than it says itself")
+    return problem(path, exc) if is_damage(exc) else refusal(path, f"{_UNREADABLE}: {exc}")
 
 
 def kind_of(path: str, said: Facts) -> Kind:
@@ -123,32 +146,13 @@ def is_earlier_tool(tables: Mapping[str, frozenset[str]]) -> bool:
     return "run_metadata" not in tables and tables.get("job_history", frozenset()) >= _EARLIER_COLUMNS
 
 
-def _beginning(path: str) -> tuple[os.stat_result | None, bytes]:
-    """A file's status and first 100 bytes; no status where there is no file."""
+def _beginning(path: str) -> tuple[bytes, int]:
+    """A file's first 100 bytes, and its size."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None, b""
-    except OSError as exc:
-        raise refusal(path, f"{_UNREADABLE}: {exc.strerror}") from exc
-    try:
-        status = os.fstat(fd)
-        return status, os.read(fd, 100) if stat.S_ISREG(status.st_mode) else b""
+        return os.read(fd, 100), os.fstat(fd).st_size
     finally:
         os.close(fd)
-
-
-def _is_cut(path: str, status: os.stat_result, head: bytes) -> bool:
-    """Whether a database lacks its end. While a write-ahead log is folded in, it may seem to."""
-    for _ in range(3):
-        if status.st_size >= _stated_size(head) or has_log(path):
-            return False
-        time.sleep(0.01)
-        again, head = _beginning(path)
-        if again is None:
-            return False
-        status = again
-    return True
 
 
 def _stated_size(head: bytes) -> int:
@@ -185,34 +189,35 @@ def has_content(path: str) -> bool:
         return False
 
 
-def _ask(path: str, *, ours: bool) -> Facts:
+def _ask(path: str) -> Facts:
     """What a database says of itself, read only.
 
     With a write-ahead log SQLite makes a ``-shm`` beside the file, if it can; beside what
     is not ours it shall not. A journal that a crash left can only be applied to a copy.
     """
+    if not has_log(path):
+        before = file_state(path)
+        try:
+            return _answers(uri(path, "mode=ro&immutable=1"))
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            if file_state(path) == before:
+                raise  # it was not changed meanwhile
+    if os.path.exists(path + "-shm") or (not is_anothers(path) and _says_it_is_ours(path)):
+        try:
+            return _answers(uri(path, "mode=ro"))
+        except sqlite3.OperationalError as exc:
+            if not cannot_open(exc):
+                raise
+    with private_copy(path) as copy:
+        return _answers(uri(copy, "mode=rw"))
+
+
+def _says_it_is_ours(path: str) -> bool:
+    """Whether the file alone, without its write-ahead log, says that it is a history."""
     try:
-        if not has_log(path):
-            before = file_state(path)
-            try:
-                return _answers(uri(path, "mode=ro&immutable=1"))
-            except (sqlite3.DatabaseError, UnicodeDecodeError):
-                if file_state(path) == before:
-                    raise  # it was not changed meanwhile
-        if (ours and not is_anothers(path)) or os.path.exists(path + "-shm"):
-            try:
-                return _answers(uri(path, "mode=ro"))
-            except sqlite3.OperationalError as exc:
-                if not cannot_open(exc):
-                    raise
-        with private_copy(path) as copy:
-            return _answers(uri(copy, "mode=rw"))
-    except (sqlite3.Error, UnicodeDecodeError) as exc:
-        if is_damage(exc):
-            raise problem(path, exc) from exc
-        raise refusal(path, f"{_UNREADABLE}: {exc}") from exc
-    except OSError as exc:
-        raise refusal(path, f"{_UNREADABLE}: {exc.strerror}") from exc
+        return _answers(uri(path, "mode=ro&immutable=1"))[0] == APPLICATION_ID
+    except (sqlite3.Error, UnicodeDecodeError):
+        return False
 
 
 def _answers(database: str) -> Facts:

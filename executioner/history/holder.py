@@ -1,45 +1,45 @@
-"""Who has a database just now: by the locks that SQLite takes (https://www.sqlite.org/walformat.html, 2.3.1)."""
+"""Who has a database just now: by the locks that SQLite takes (https://www.sqlite.org/walformat.html, 2.3.1).
+
+They are looked up in the kernel's list, /proc/locks: asking on a descriptor of our own would drop our own locks
+when that is closed.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import sys
 
-# struct flock of fcntl(2): l_type, l_whence, padding, l_start, l_len, l_pid, padding
-_SIZES = (2, 2, 4, 8, 8, 4, 4)
-_WAL_WRITE = (120, 1)  # in the -shm: whoever writes
-_DATABASE = (0x40000000, 512)  # in the database: whoever has it for himself
+_WAL_WRITE = (120, 120)  # in the -shm: whoever writes
+_DATABASE = (0x40000000, 0x400001FF)  # in the database: whoever has it for himself
 
 
 def holder(path: str) -> str | None:
     """The process that holds a database against writers, ``4711 (sqlite3)``; None if none can be found."""
-    for name, (start, length) in ((f"{path}-shm", _WAL_WRITE), (path, _DATABASE)):
-        pid = _locked_by(name, start, length)
-        if pid:
+    try:
+        with open("/proc/locks", encoding="ascii") as file:
+            locks = [line.split() for line in file]
+    except OSError:
+        return None
+    for name, place in ((f"{path}-shm", _WAL_WRITE), (path, _DATABASE)):
+        pid = _holder_of(name, place, locks)
+        if pid is not None and pid != os.getpid():
             return f"{pid}{_program(pid)}"
     return None
 
 
-def _locked_by(path: str, start: int, length: int) -> int | None:
+def _holder_of(path: str, place: tuple[int, int], locks: list[list[str]]) -> int | None:
+    """Who holds a write lock on a part of a file. proc_locks(5)."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        status = os.stat(path)
     except OSError:
         return None
-    try:
-        # a write lock is asked for: what would stand in its way is told
-        values = (fcntl.F_WRLCK if start == _WAL_WRITE[0] else fcntl.F_RDLCK, os.SEEK_SET, 0, start, length, 0, 0)
-        question = b"".join(
-            value.to_bytes(size, sys.byteorder, signed=True) for value, size in zip(values, _SIZES, strict=True)
-        )
-        answer = fcntl.fcntl(fd, fcntl.F_GETLK, question)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    if int.from_bytes(answer[:2], sys.byteorder, signed=True) == fcntl.F_UNLCK:
-        return None
-    return int.from_bytes(answer[24:28], sys.byteorder, signed=True)
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for fields in locks:
+        if "->" in fields or len(fields) < 8 or fields[3] != "WRITE" or fields[5] != wanted:
+            continue
+        first, last = int(fields[6]), None if fields[7] == "EOF" else int(fields[7])
+        if first <= place[1] and (last is None or last >= place[0]):
+            return int(fields[4])
+    return None
 
 
 def _program(pid: int) -> str:

@@ -425,13 +425,11 @@ class HistoryWriter:
         self._lock.close()
 
     def _close_connection(self) -> None:
-        if not self._damaged:
-            self._connection.close()  # the last connection checkpoints
-            return
-        from executioner.history.undo import log_kept_apart
+        if self._damaged:
+            from executioner.history.undo import keep_log_apart
 
-        with log_kept_apart(self.path):
-            self._connection.close()
+            self._last = keep_log_apart(self.path)  # goes with us, when all statements have gone
+        self._connection.close()  # the last connection checkpoints
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

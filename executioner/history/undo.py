@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 
 from executioner.history import files
 
@@ -30,16 +29,12 @@ def take_back(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA synchronous = FULL")  # for the end, which folds the log in
 
 
-@contextlib.contextmanager
-def log_kept_apart(path: str) -> Iterator[None]:
-    """While this is on, closing a connection does not fold the write-ahead log in: it is not the last one.
+def keep_log_apart(path: str) -> sqlite3.Connection:
+    """A connection that may only read: as long as it is open, closing others does not fold the log in.
 
-    The last is one that may only read, and leaves the log as it is.
+    To be closed after all others, and after their statements: it leaves the log as it is.
     """
     reader = sqlite3.connect(files.uri(path, "mode=ro"), uri=True, isolation_level=None)
-    try:
-        with contextlib.suppress(*files.FAULTS):
-            reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        yield
-    finally:
-        reader.close()
+    with contextlib.suppress(*files.FAULTS):
+        reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return reader

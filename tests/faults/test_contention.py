@@ -1,10 +1,14 @@
 """Many processes at one history: nobody hears of a lock, nobody waits for another's jobs, nothing is lost."""
 
+import contextlib
+import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -171,7 +175,7 @@ def check_given_up(program: Program, result: Result, when: str, seconds: float) 
     """See that a run which gave up its history said so, kept what it knew, and did nothing more."""
     assert result.code == 3, result
     assert "SUCCESS" not in result.out + result.err
-    assert "locked by process " in result.err
+    assert "The history was locked by " in result.err or "the history was locked by " in result.err
     assert integrity(program.history) == ["ok"]
     if when == "start":
         assert result.out == ""
@@ -396,3 +400,67 @@ def test_many_resumes_of_one_run_at_once(program: Program, nightly: bool, cases:
             rows = program.rows("SELECT run_id FROM run_metadata WHERE parent_run_id = ?", first)
             assert rows == [{"run_id": first + 1}]
     cases(6 * rounds)
+
+
+# --- the locks of SQLite ---------------------------------------------------------------------------
+
+
+def shares(pid: int, database: Path) -> bool:
+    """Whether a process has SQLite's shared lock on a database: without it another one may take its log away."""
+    inode = database.stat().st_ino
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(
+        fields[4] == str(pid) and fields[5].endswith(f":{inode}") and int(fields[6]) >= 0x40000000
+        for fields in locks
+        if "->" not in fields
+    )
+
+
+@contextlib.contextmanager
+def on_a_terminal(program: Instrumented, env: dict[str, str | None]) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """A run on a terminal: its pid, and a function that reads its screen as far as it goes; killed at the end."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.chdir(program.folder)
+        command = program.command("-c", "flow.json")
+        os.execve(command[0], command, program.environment(env))
+    screen = bytearray()
+
+    def read() -> bytes:
+        with contextlib.suppress(OSError):  # the other side was closed
+            while select.select([master], [], [], 0)[0]:
+                screen.extend(os.read(master, 65536))
+        return bytes(screen)
+
+    try:
+        yield pid, read
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(master)
+
+
+def state(pid: int) -> str:
+    """The state of a process: T if it is stopped, Z if it has ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.promise(3, 10)
+def test_a_run_keeps_its_lock_on_the_database_whatever_it_reads(instrumented: Instrumented) -> None:
+    """A run on a terminal after a failed one (a note is made of that), and at its end, when hints were looked up:
+    no file of the history was opened and closed beside SQLite, which would drop its locks (fcntl(2)).
+    """
+    program = instrumented
+    program.config({"a": "echo x; false"})
+    for _ in range(2):
+        assert program("-c", "flow.json").code == 1
+    points = program.home / "points"
+    with on_a_terminal(program, {"EXECUTIONER_TEST_POINTS": str(points)}) as (pid, read):
+        wait_until(lambda: read() and state(pid) == "Z", "the end of the run")
+    last = points.read_text().splitlines().count("close before")
+    for fault in ("stop spawn after 1", f"stop close before {last}"):
+        with on_a_terminal(program, {"EXECUTIONER_TEST_FAULT": fault}) as (pid, read):
+            wait_until(lambda: read() and state(pid) == "T", "the stopped runner")
+            assert b"can be resumed" in read()
+            assert shares(pid, program.history), fault

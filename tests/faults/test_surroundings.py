@@ -444,7 +444,7 @@ def test_a_process_that_cannot_be_started(program: Program, calls: str, reason: 
 
 @pytest.mark.promise(1)
 def test_a_retry_does_not_make_its_folder_again(program: Program) -> None:
-    """A job removes its folder, with the logs in it, and fails: its retry is ERROR, and runs in no empty folder."""
+    """A job removes its folder, with the logs in it, and fails: its retry is ERROR, no empty folder is made."""
     work = program.folder / "work"
     work.mkdir()
     job = {"id": "a", "command": f"echo x >> {program.folder}/ran; test -e keep && rm -r {work}; exit $((1 - $?))"}
@@ -458,7 +458,7 @@ def test_a_retry_does_not_make_its_folder_again(program: Program) -> None:
 
 @pytest.mark.promise(1)
 def test_a_job_elsewhere_does_not_make_the_folder_again(program: Program) -> None:
-    """``a`` removes the working folder; ``b``, which runs elsewhere, does not bring it back for ``c`` to run in."""
+    """``a`` removes the working folder; ``b``, which runs elsewhere, does not bring it back for ``c``."""
     work = program.folder / "work"
     work.mkdir()
     program.config(
