@@ -128,7 +128,7 @@ class Stage:
         env: dict[str, str] | None = None,
     ) -> None:
         """Play a scene on a machine that is always the same but for what is said of it in Python."""
-        command = [sys.executable, "-c", _MACHINE + machine + _START, *args]
+        command = self.command_elsewhere(machine, *args)
         if is_ordinary:
             code, out, err = ordinary_user(command, self.program)
         else:
@@ -145,6 +145,11 @@ class Stage:
         before = "".join(f"{name}={value} " for name, value in (env or {}).items())
         typed = " ".join([f"{before}executioner.py", *args])
         self.note(title, typed, code, _SIZES.sub("40 KiB", out), err)
+
+    @staticmethod
+    def command_elsewhere(machine: str, *args: str) -> list[str]:
+        """The command line of the program on a machine of which more is said in Python."""
+        return [sys.executable, "-c", _MACHINE + machine + _START, *args]
 
     def quietly(self, *args: str) -> Ended:
         """Prepare a scene."""
