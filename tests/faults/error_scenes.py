@@ -25,6 +25,7 @@ from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
 from screens import figures
 
 _PIDS = re.compile(r"\bpid \d+ *(?=  since)|\bpid \d+")
+_HOLDER = re.compile(r"\bprocess \d+ \([^)]*\)")  # who holds a database
 _FILES = re.compile(r"(?<=\(ulimit -n\) allows )\d+|(?<=1 job, )\d{2,}(?= workers)")
 _CHOICES = re.compile(r"(?<=\(choose from )[^)]+")  # quoted by some versions of Python
 _BY = re.compile(r"(?<=\(by )\S+(?=, )")
@@ -82,6 +83,7 @@ class Stage:
         text = re.sub(rf"[^\s(]+@{re.escape(host)}(?![\w-])", "etl@etl01", text)
         text = re.sub(rf"(?<=\(){re.escape(host)}(?=\))", "etl01", text)
         text = _SEARCH_PATH.sub("PATH is ...", _PIDS.sub("pid 4711", text))
+        text = _HOLDER.sub("process 4711 (python3)", text)
         text = _UTC.sub("0000-00-00T00:00:00.000000Z", text)
         text = _BY.sub("etl", _FILES.sub("200", text))
         text = _CHOICES.sub(lambda match: match.group().replace("'", ""), text)
