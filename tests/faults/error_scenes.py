@@ -20,7 +20,7 @@ from typing import Any
 from earlier_databases import job as earlier_job
 from earlier_databases import make_earlier, version_6
 from faults_tools import Ended, Many
-from harness import ROOT, Program, ended, wait_until
+from harness import DEADLINE_S, ROOT, Program, ended, wait_until
 from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
 from screens import figures
 
@@ -141,6 +141,7 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                timeout=DEADLINE_S,
                 check=False,
             )
             code, out, err = done.returncode, done.stdout, done.stderr
