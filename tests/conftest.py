@@ -8,6 +8,7 @@ import pytest
 from harness import Program
 from promises import (  # noqa: F401  (hooks)
     pytest_addoption,
+    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_sessionfinish,

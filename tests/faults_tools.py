@@ -155,14 +155,18 @@ def _strace() -> str:
     return path
 
 
-def failing(program: Program, calls: str, paths: Sequence[str | Path], *args: str) -> Result:
+def failing(
+    program: Program, calls: str, paths: Sequence[str | Path], *args: str, trace: Path | None = None
+) -> Result:
     """Run the program while some of its calls of the system on some files fail.
 
-    ``calls`` is as ``write:error=ENOSPC:when=3+``: from the third one on. Jobs are not affected.
+    ``calls`` is as ``write:error=ENOSPC:when=3+``: from the third one on. Jobs are not affected. All calls on
+    these files are written into ``trace``.
     """
     named = [word for path in paths for word in ("-P", str(path))]
     # the names of files that are not there yet cannot be made absolute: strace says so, and goes on
-    command = [_strace(), "-qqq", "-o", os.devnull, *named, "-e", f"inject={calls}", *program.command(*args)]
+    traced = ["-o", os.devnull] if trace is None else ["-y", "-o", str(trace)]
+    command = [_strace(), "-qqq", *traced, *named, "-e", f"inject={calls}", *program.command(*args)]
     done = subprocess.run(
         command,
         cwd=program.folder,

@@ -3,9 +3,13 @@
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
+import promises
+import pytest
 from harness import ROOT, Program, ended, gate
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,13 +144,82 @@ def test_the_doctor_of_the_readme(program: Program) -> None:
     assert particulars_removed(shown.out) == particulars_removed(block(README, "screen: doctor"))
 
 
-def test_the_promises_are_those_of_the_document() -> None:
+def test_the_promises_are_those_of_the_document(request: pytest.FixtureRequest) -> None:
     """The README and docs/promises.md have the same twelve, and the table of what was tried has each of them."""
     document = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     numbers = [int(number) for number in re.findall(r"^### (\d+)\. ", document, re.MULTILINE)]
     assert numbers == list(range(1, 13))
     section = README[README.index("## What you can rely on") : README.index("## More")]
     assert [int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)] == numbers
-    rows = re.findall(r"^\| (\d+) \| .+ \| ([\d,]+) \| (\d+) \| .+ \|$", document, re.MULTILINE)
+    if request.config.getoption("--write-promises"):
+        return  # the table is about to be written, and only if no test fails
+    table = document[document.index("<!-- promises: table -->") : document.index("<!-- promises: end -->")]
+    tried_how = r"^Tried by `python -m pytest .+`.*, by Python [\d.]+ and SQLite [\d.]+, with.+\.$"
+    assert re.search(tried_how, table, re.MULTILINE)
+    row = r"^\| (\d+) \| .+ \| ([\d,]+) \| (\d+) \| [\d,]+ \| .+ \|$"
+    rows = re.findall(row, table, re.MULTILINE)
     assert [int(number) for number, _, _ in rows] == numbers
     assert all(int(cases.replace(",", "")) > 10 and broken == "0" for _, cases, broken in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["tests/test_smoke.py"], "test files were not collected: "),
+        (["tests/test_smoke.py", "--collect-only"], "nothing is run. "),
+    ],
+)
+def test_a_table_of_less_than_all_tests_is_not_written(tmp_path: Path, words: list[str], why: str) -> None:
+    """--write-promises with some of the tests only: an exit status that is not 0, why, and no change."""
+    document = ROOT / "docs/promises.md"
+    before = document.stat()
+    options = ["-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}", "--write-promises"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+    assert line.startswith("ERROR: --write-promises counts all tests, and here ")
+    assert why in line and line.endswith("Nothing was written.")
+    after = document.stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_what_is_not_a_run_of_all_tests() -> None:
+    """A run counts as one of all tests if each file was collected, no test left out and no single one named."""
+    tried = promises.Tried()
+    tests = ROOT / "tests"
+    tried.files = {path.relative_to(ROOT).as_posix() for path in tests.rglob("test_*.py")}
+    assert tried.missing([str(tests)]) is None
+    assert "only some tests" in str(tried.missing([str(tests), "tests/test_docs.py::test_x"]))
+    tried.deselected = 3
+    assert tried.missing([str(tests)]) == "3 tests were deselected"
+    tried.files.remove("tests/test_docs.py")
+    assert str(tried.missing([str(tests)])).endswith("test files were not collected: tests/test_docs.py")
+
+
+def test_the_table_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases, breaks and skipped tests stand in their columns, and above them how they were tried."""
+    copy = tmp_path / "promises.md"
+    shutil.copy(ROOT / "docs/promises.md", copy)
+    monkeypatch.setattr(promises, "DOCUMENT", copy)
+    tried = promises.Tried()
+    tried.cases[3].update({"tests/faults/test_kill.py": 1200, "tests/faults/test_many.py": 34})
+    tried.skipped[3] = 2
+    for _ in range(2):  # written again, it is the same
+        tried.write(["tests", "--nightly", "--write-promises"], nightly=True)
+        text = copy.read_text(encoding="utf-8")
+        links = "[test_kill.py](../tests/faults/test_kill.py), [test_many.py](../tests/faults/test_many.py)"
+        assert f"| 3 | Nothing lost on kill -9 | 1,234 | 0 | 2 | {links} |\n" in text
+        assert text.count("| promise | cases tried | broken | tests skipped |") == 1
+        [how] = re.findall(r"^Tried by .*$", text, re.MULTILINE)
+        command = "Tried by `python -m pytest tests --nightly --write-promises` (with `--nightly`), "
+        assert how.startswith(
+            command + ("as root, by Python " if os.geteuid() == 0 else "not as root, by Python ")
+        )
+        assert f"SQLite {sqlite3.sqlite_version}, with" in how

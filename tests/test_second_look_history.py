@@ -447,10 +447,7 @@ def test_a_run_where_nothing_was_ever_run(program: Program, command: str, empty:
         (program.folder / "empty.db").touch()
     where = "empty.db" if empty else str(program.history)
     before = everything(program)
-    message = (
-        "Error: Run ID 5 not found in history.\n\nNo runs yet.\n\n"
-        f"Use --list-runs to see all available runs.\nHistory: {where}\n"
-    )
+    message = f"Error: Run ID 5 not found in history.\n\nNo runs yet.\n\nHistory: {where}\n"
     assert program(command, "5", *db) == Result(2, "", message)
     template = f"cd {program.folder} && executioner.py -c FILE" + (" --db empty.db" if empty else "")
     none = f"No runs yet\nHistory: {where}\nTo run a workflow: {template}\n"

@@ -386,7 +386,9 @@ def locked(path: str, *, whole_time: bool = True) -> HistoryError:
     who = holder(path)
     by = "another process" if who is None else f"process {who}"
     return HistoryError(
-        f"The history was locked by {by}{waited}", path, assurance="Try again when it has let go of it."
+        f"The history was locked by {by}{waited}",
+        path,
+        assurance="Nothing was run. Try again when it has let go of it.",
     )
 
 

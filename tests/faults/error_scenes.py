@@ -20,11 +20,12 @@ from typing import Any
 from earlier_databases import job as earlier_job
 from earlier_databases import make_earlier, version_6
 from faults_tools import Ended, Many
-from harness import ROOT, Program, ended, wait_until
+from harness import DEADLINE_S, ROOT, Program, ended, wait_until
 from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
 from screens import figures
 
 _PIDS = re.compile(r"\bpid \d+ *(?=  since)|\bpid \d+")
+_HOLDER = re.compile(r"\bprocess \d+ \([^)]*\)")  # who holds a database
 _FILES = re.compile(r"(?<=\(ulimit -n\) allows )\d+|(?<=1 job, )\d{2,}(?= workers)")
 _CHOICES = re.compile(r"(?<=\(choose from )[^)]+")  # quoted by some versions of Python
 _BY = re.compile(r"(?<=\(by )\S+(?=, )")
@@ -82,6 +83,7 @@ class Stage:
         text = re.sub(rf"[^\s(]+@{re.escape(host)}(?![\w-])", "etl@etl01", text)
         text = re.sub(rf"(?<=\(){re.escape(host)}(?=\))", "etl01", text)
         text = _SEARCH_PATH.sub("PATH is ...", _PIDS.sub("pid 4711", text))
+        text = _HOLDER.sub("process 4711 (python3)", text)
         text = _UTC.sub("0000-00-00T00:00:00.000000Z", text)
         text = _BY.sub("etl", _FILES.sub("200", text))
         text = _CHOICES.sub(lambda match: match.group().replace("'", ""), text)
@@ -128,7 +130,7 @@ class Stage:
         env: dict[str, str] | None = None,
     ) -> None:
         """Play a scene on a machine that is always the same but for what is said of it in Python."""
-        command = [sys.executable, "-c", _MACHINE + machine + _START, *args]
+        command = self.command_elsewhere(machine, *args)
         if is_ordinary:
             code, out, err = ordinary_user(command, self.program)
         else:
@@ -139,12 +141,18 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                timeout=DEADLINE_S,
                 check=False,
             )
             code, out, err = done.returncode, done.stdout, done.stderr
         before = "".join(f"{name}={value} " for name, value in (env or {}).items())
         typed = " ".join([f"{before}executioner.py", *args])
         self.note(title, typed, code, _SIZES.sub("40 KiB", out), err)
+
+    @staticmethod
+    def command_elsewhere(machine: str, *args: str) -> list[str]:
+        """The command line of the program on a machine of which more is said in Python."""
+        return [sys.executable, "-c", _MACHINE + machine + _START, *args]
 
     def quietly(self, *args: str) -> Ended:
         """Prepare a scene."""

@@ -1,8 +1,9 @@
 """The program with a hook at each point where a kill might hurt.
 
 It is the real ``executioner``, with the calls by which it changes the world outside wrapped:
-statements that begin, end or roll back a transaction (and each write in between), the start of a
-process, ``fsync``, renaming, locking. The program itself has no hook and pays for none.
+statements that begin or end a transaction (and each write in between), ``rollback()``, the start of a
+process and the forking of one for checks, ``fsync``, renaming, locking, closing a database. The program
+itself has no hook and pays for none. A forked process reaches no point: it is a job's, not the runner.
 
 ``EXECUTIONER_TEST_POINTS``: a file to which each point is written as it is passed, a line a point:
 ``commit before``, ``spawn after``, ...
@@ -25,13 +26,19 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-_WORDS = {"BEGIN": "begin", "COMMIT": "commit", "INSERT": "write", "UPDATE": "write", "DELETE": "write"}
+_WORDS = {
+    "BEGIN": "begin",
+    "COMMIT": "commit",
+    "ROLLBACK": "rollback",
+    **dict.fromkeys(("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP"), "write"),
+}
 
 
 class _Points:
     """Counts the points that are passed, and does at one of them what the environment asks for."""
 
     def __init__(self) -> None:
+        self.pid = os.getpid()
         self.passed = 0
         self.by_name: Counter[str] = Counter()
         action, _, where = os.environ.pop("EXECUTIONER_TEST_FAULT", "").partition(" ")
@@ -43,6 +50,8 @@ class _Points:
 
     def reach(self, name: str) -> None:
         """One point is reached."""
+        if os.getpid() != self.pid:
+            return
         self.passed += 1
         self.by_name[name] += 1
         if self.fd >= 0:
@@ -93,6 +102,11 @@ def instrument() -> None:
         def executemany(self, *args: Any) -> Any:
             return self.cursor().executemany(*args)
 
+        def rollback(self) -> None:
+            points.reach("rollback before")
+            super().rollback()
+            points.reach("rollback after")
+
         def close(self) -> None:
             points.reach("close before")
             super().close()
@@ -115,7 +129,7 @@ def instrument() -> None:
 
     sqlite3.connect = connect_instrumented  # type: ignore[assignment]
     fcntl.fcntl = fcntl_instrumented  # type: ignore[assignment]
-    for name in ("posix_spawn", "fsync", "replace"):
+    for name in ("posix_spawn", "fork", "fsync", "replace", "rename"):
         setattr(os, name, points.around(name.removeprefix("posix_"), getattr(os, name)))
     clock = os.environ.pop("EXECUTIONER_TEST_CLOCK", "")
     if clock:

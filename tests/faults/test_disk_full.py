@@ -1,14 +1,16 @@
 """No room, or a broken disk, for the history and for logs: nothing is called a success that is not on record."""
 
+import contextlib
 import json
 import random
 import resource
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_tools import failing, small_disk
+from faults_tools import copy_history, failing, small_disk
 from harness import Program, Result, ended, gate
 from history_tools import integrity
 
@@ -364,23 +366,111 @@ def test_a_write_to_the_history_that_fails(
     cases(len(points))
 
 
-@pytest.mark.promise(9)
-def test_a_sync_at_the_beginning_that_fails(program: Program) -> None:
-    """Where the creation of a run cannot be made durable nothing is run, and no row of it comes back later."""
+#: Which of a run's syncs of the history's files, counted from 1, make its creation durable, and which its end.
+_BEGINNING, _END = (1, 2), (3,)
+_SYNCS = "fsync,fdatasync"
+
+
+def after_a_crash(
+    program: Program, copy: Path, calls: str
+) -> tuple[Result, dict[int, tuple[str, dict[str, str]]]]:
+    """Run the diamond while calls on the history's files fail, and as if the machine crashed then.
+
+    A reader has the history open all the while: so nobody folds the write-ahead log into it and removes it.
+    Database and log are copied as they are, without the shared memory, and read. Returns how the run ended,
+    and each run that the copy has, with the statuses of its jobs.
+    """
+    uri = f"file:{program.history}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as reader:
+        reader.execute("SELECT count(*) FROM run_metadata").fetchone()
+        result = failing(program, calls, database(program), "-c", "flow.json")
+        copy_history(program.history, copy)
+    assert integrity(copy) == ["ok"]
+    runs = program.rows("SELECT run_id, status FROM run_metadata", db=copy)
+    found = {}
+    for run in runs:
+        jobs = program.jobs(run["run_id"], db=copy)
+        found[run["run_id"]] = run["status"], {name: row["status"] for name, row in jobs.items()}
+    return result, found
+
+
+def a_history(program: Program, tmp_path: Path) -> Path:
+    """A run of the diamond that went well; where to copy the history."""
     diamond(program)
     assert program("-c", "flow.json").code == 0
-    ways = each_point(program, "fsync,fdatasync", "EIO", [1, 2])
-    assert ways == ["refused", "refused"]
+    for path in program.folder.glob("mark.*"):
+        path.unlink()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    return copy / "history.db"
+
+
+@pytest.mark.promise(3, 9)
+@pytest.mark.parametrize("more", ["", "+"], ids=["once", "from then on"])
+@pytest.mark.parametrize("number", [_BEGINNING[0], pytest.param(_BEGINNING[1])])
+def test_a_sync_at_the_beginning_that_fails(program: Program, tmp_path: Path, number: int, more: str) -> None:
+    """Where the creation of a run cannot be made durable nothing is run, and after a crash no row of it is there.
+
+    That one sync failed, or each from there on.
+    """
+    copy = a_history(program, tmp_path)
+    result, found = after_a_crash(program, copy, f"{_SYNCS}:error=EIO:when={number}{more}")
+    assert (result.code, result.out, started(program, 2)) == (3, "", set()), result
+    assert result.err.startswith("Error: ") and str(program.history) in result.err
+    well = ("SUCCESS", dict.fromkeys(JOBS, "SUCCESS"))
+    assert found == {1: well}
     assert program("-c", "flow.json").code == 0
     assert [row["run_id"] for row in program.rows("SELECT run_id FROM run_metadata")] == [1, 2]
+    assert program.run_row(2)["status"] == "SUCCESS"
 
 
-@pytest.mark.promise(9)
-def test_a_sync_at_the_end_that_fails(program: Program) -> None:
-    """Where only the end of a run cannot be made durable: exit 3 and the history does not say SUCCESS either."""
-    diamond(program)
-    assert program("-c", "flow.json").code == 0
-    assert each_point(program, "fsync,fdatasync", "EIO", [3]) == ["broken"]
+@pytest.mark.promise(3, 9)
+@pytest.mark.parametrize("more", ["", "+"], ids=["once", "from then on"])
+def test_a_sync_at_the_end_that_fails(program: Program, tmp_path: Path, more: str) -> None:
+    """Where only the end of a run cannot be made durable: exit 3, and the history does not say SUCCESS after a
+    crash either; what jobs did, and whose results were written before, is known from the spool and the history.
+    """
+    copy = a_history(program, tmp_path)
+    [number] = _END
+    result, found = after_a_crash(program, copy, f"{_SYNCS}:error=EIO:when={number}{more}")
+    assert judge(program, result, f"sync {number}{more}", 2) == "broken"
+    assert started(program, 2) == set(JOBS)
+    assert found[1] == ("SUCCESS", dict.fromkeys(JOBS, "SUCCESS"))
+    assert found[2][0] == "RUNNING", found
+    content = json.loads(spool_of(program.folder / "logs", 2).read_text())
+    ends = {**found[2][1], **{entry["id"]: entry["status"] for entry in content["jobs"] if "status" in entry}}
+    assert ends == dict.fromkeys(JOBS, "SUCCESS")
+    goes_on(program, 2)
+
+
+@pytest.mark.promise(3, 9)
+@pytest.mark.parametrize("calls", [f"{_SYNCS}:error=EIO:when=3", "pwrite64:error=EIO:when=45"])
+def test_the_log_of_a_history_is_removed_only_after_the_database_was_synced(
+    program: Program, tmp_path: Path, calls: str
+) -> None:
+    """After a write or sync that failed, too, the database is synced before its write-ahead log is unlinked.
+
+    Else a power cut just then would take what stood in the log alone.
+    """
+    a_history(program, tmp_path)
+    trace = tmp_path / "trace"
+    result = failing(program, calls, database(program), "-c", "flow.json", trace=trace)
+    assert result.code == 3, result
+    lines = trace.read_text(errors="replace").splitlines()
+    failed = [at for at, line in enumerate(lines) if "(INJECTED)" in line]
+    assert failed, "no call failed"
+    log, file = f"{program.history}-wal", str(program.history)
+    removals = [at for at, line in enumerate(lines) if "unlink" in line and f'"{log}"' in line and "= 0" in line]
+    for at in removals:
+        written = [n for n in range(at) if "pwrite64(" in lines[n] and f"<{file}>" in lines[n]]
+        synced = [n for n in range(at) if _is_sync_of(lines[n], file)]
+        assert synced and synced[-1] > max([failed[-1], *written]), lines[max(0, at - 12) : at + 1]
+    assert removals or Path(log).exists()
+
+
+def _is_sync_of(line: str, path: str) -> bool:
+    """Whether a line of a trace tells of a sync of a file that went well."""
+    return ("fsync(" in line or "fdatasync(" in line) and f"<{path}>" in line and line.endswith("= 0")
 
 
 @pytest.mark.promise(9)

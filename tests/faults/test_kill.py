@@ -1,5 +1,6 @@
 """``kill -9`` of the runner at every point where it changes the world outside, and what is left then."""
 
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,18 @@ def nothing(program: Instrumented) -> None:
     workflow(program)
 
 
+def checks(program: Instrumented) -> None:
+    """No history yet, and jobs with checks before and after them, for which the runner forks."""
+    workflow(program)
+    path = program.folder / "flow.json"
+    config = json.loads(path.read_text())
+    check = [{"name": "check_file_exists", "params": {"path": "job.py"}}]
+    for job in config["jobs"]:
+        if job["id"] in ("left", "retried", "last"):
+            job["pre_checks"] = job["post_checks"] = check
+    path.write_text(json.dumps(config))
+
+
 def another_run(program: Instrumented) -> None:
     """A history with a run of another config."""
     workflow(program)
@@ -62,6 +75,7 @@ def a_killed_run(program: Instrumented) -> None:
 VARIANTS: dict[str, tuple[Callable[[Instrumented], None], tuple[str, ...], int, int]] = {
     "new history": (nothing, RUN, 1, 10),
     "history exists": (another_run, RUN, 1, 7),
+    "checks": (checks, RUN, 1, 6),
     "resume": (a_failed_run, RESUME, 0, 7),
     "resume of a killed run": (a_killed_run, RESUME, 0, 8),
 }

@@ -281,3 +281,63 @@ def test_a_run_that_the_clock_ended_before_it_began(program: Program, cases: Cal
             assert "00:00:09" in shown.out, (end, shown.out)
             assert "00:00:07" in shown.out or "--list-runs" in args
     cases(len(ends))
+
+
+#: Both changes of 2025: the instant, in seconds, and what clocks in Berlin show before and after it.
+CHANGES = {
+    "to summer time": (1_743_296_400, ("2025-03-30 01:59:", "2025-03-30 03:00:")),
+    "to winter time": (1_761_440_400, ("2025-10-26 02:59:", "2025-10-26 02:00:")),
+}
+
+
+@pytest.mark.promise(5)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_run_across_a_change_of_summer_time(instrumented: Instrumented, tmp_path: Path, change: str) -> None:
+    """Clocks are changed between two jobs: stored instants rise, durations are those measured, screens show what
+    clocks on the wall showed.
+    """
+    at, (before, after) = CHANGES[change]
+    instrumented.config(
+        [
+            {"id": "a", "command": "true"},
+            {"id": "wait", "command": "echo $$ > wait.pid; read line < gate", "dependencies": ["a"]},
+            {"id": "b", "command": "true", "dependencies": ["wait"]},
+        ]
+    )
+    clock = tmp_path / "clock"
+    env = {"EXECUTIONER_TEST_CLOCK": str(clock), "TZ": BERLIN}
+    began = time.monotonic()
+    # what is before the change has the last minute before it, the rest the first one after it
+    clock.write_text(str(at - 59 - time.time()))
+    with gate(instrumented) as let_through, ended(instrumented.start("-c", "flow.json", env=env)) as runner:
+        pid_in(instrumented, "wait.pid")
+        set_to(clock, str(at - time.time()))
+        let_through()
+        out, err = runner.communicate(timeout=50)
+    took_s = time.monotonic() - began
+    assert (runner.returncode, err) == (0, ""), out
+    assert took_s < 58, "the machine is too slow to tell before from after"
+    jobs, run = instrumented.jobs(), instrumented.run_row()
+    stored = [run["start_time"]]
+    stored += [jobs[name][column] for name in ("a", "wait", "b") for column in ("start_time", "end_time")]
+    stored.append(run["end_time"])
+    assert stored == sorted(stored) and all(UTC_TEXT.fullmatch(text) for text in stored), stored
+    edge = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at))}.000000Z"
+    assert stored.index(jobs["wait"]["end_time"]) == sum(text < edge for text in stored), (edge, stored)
+    durations = [run["duration_seconds"], *(row["duration_seconds"] for row in jobs.values())]
+    assert all(0 <= seconds <= took_s for seconds in durations), durations
+    first, last = rf"{before}\d\d", rf"{after}\d\d"
+    summary = out[out.index("EXECUTION SUMMARY") :]
+    duration = r"00:00:\d\d"
+    for screen in (summary, instrumented("--show-run", "1", env=env).out):
+        assert re.search(rf"^Start Time: {first}\nEnd Time: {last}\nDuration: {duration}$", screen, re.MULTILINE)
+    lines = [line for line in out.splitlines() if re.match(r"\d\d:\d\d:\d\d \[", line)]
+    shown = [line.split()[0] for line in lines]
+    assert [text[:6] for text in shown] == [before[11:], after[11:], after[11:]], out
+    listed = instrumented("--list-runs", env=env).out
+    assert re.search(rf"\| {first} \| {duration} \|", listed), listed
+    log = instrumented("--show-log", "1", "wait", env=env).out
+    assert before[11:] in log and after[11:] in log, log
+    # each is found by what clocks showed when it began
+    [found] = json.loads(instrumented("--list-runs", "--since", f"{before}00", "--format", "json", env=env).out)
+    assert (found["run_id"], found["start_time"]) == (1, run["start_time"])
