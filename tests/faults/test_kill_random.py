@@ -89,7 +89,7 @@ def test_a_runner_that_is_stopped_is_not_dead(
     workflow(program)
     stage = Stage(program)
     stage.save()
-    names_of_points = ["spawn before 1", "spawn after 3", "commit after 4", "write before 15", "begin before 6"]
+    names_of_points = ["spawn before 1", "spawn after 3", "commit after 4", "commit before 5", "begin before 6"]
     if nightly:
         names_of_points += [f"{name} {n}" for name in ("spawn before", "spawn after") for n in range(1, 8)]
         names_of_points += [f"commit {where} {n}" for where in ("before", "after") for n in range(3, 7)]

@@ -120,7 +120,7 @@ def damaged(source: Path, target: Path, log: bytes | None) -> None:
 def test_the_commits_are_those_of_the_promises(crashed: Crashed) -> None:
     """Each commit leads from one lawful state to the next: runs appear whole, and no job goes back."""
     order = ["PENDING", "RUNNING", "ended"]
-    assert len(crashed.states) > 20
+    assert len(crashed.states) > 15
     for before, after in zip(crashed.states, crashed.states[1:], strict=False):
         assert before.keys() <= after.keys()
         for run_id, run in after.items():
