@@ -24,7 +24,7 @@ from executioner.plan import Action, Agenda, Plan
 from executioner.process import Launcher
 from executioner.record import Record
 from executioner.render.command import Invocation
-from executioner.render.error import warning_text
+from executioner.render.error import note_text, warning_text
 from executioner.render.progress import started_line
 from executioner.render.text import local_time, safe
 from executioner.scheduler import Scheduler
@@ -126,7 +126,7 @@ class Execution:
         workflow, options = self._workflow, self._context.options
         agenda = Agenda(self._plan, self._durations_s())
         identity = self._writer.identity()
-        self._writer.begin()  # may have to wait; Ctrl-C still just ends us
+        self._writer.begin(self._say_it_waits)  # Ctrl-C still just ends us
         self._check_parent()
         signals = signal_queue()
         warnings, run_id = self._create(identity)
@@ -157,6 +157,17 @@ class Execution:
             self._context, self._plan, self._writer, self._typed, signals, self._started_at, self._started_mono
         )
         return finish.conclude(outcome, tally, log)
+
+    def _say_it_waits(self) -> None:
+        from executioner.history.holder import holder
+
+        if self._context.options.quiet:
+            return
+        who = holder(self._writer.path)
+        err = self._terminal.err
+        by = "another process" if who is None else f"process {who}"
+        err.write(note_text(f"waiting for the history, which {by} has locked"))
+        err.drain()
 
     def _durations_s(self) -> Mapping[str, Sequence[float]]:
         if self._plan.workers == 1:

@@ -23,6 +23,7 @@ _PARTS = ("", "-wal", "-journal")
 _MOST_COPIES = 10
 _EARLIER_COLUMNS = {"run_id", "id", "status", "application_name"}
 BUSY_TIMEOUT_S = 30.0
+_LONG_S = 2.0
 _FULL_BYTES = 256 * 1024
 _UNREADABLE = "The history cannot be read"
 _ANOTHER = "To see what is wrong, add --doctor; to use another history, --db FILE."
@@ -325,21 +326,26 @@ def is_busy(exc: Exception) -> bool:
     return code_of(exc) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def patiently(execute: Callable[[str], object], statement: str) -> None:
-    """Execute a statement that may have to wait for other processes.
+def patiently(execute: Callable[[str], object], statement: str, say: Callable[[], object] = lambda: None) -> None:
+    """Execute a statement that may have to wait for other processes; ``say`` is called if that takes long.
 
     The connection's own timeout must be short: between two tries Ctrl-C is heard.
 
     Raises:
         sqlite3.Error: it failed, or took too long.
     """
-    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    began = time.monotonic()
+    said = False
     while True:
         try:
             execute(statement)
         except sqlite3.OperationalError as exc:
-            if not is_busy(exc) or time.monotonic() > give_up:
+            waited_s = time.monotonic() - began
+            if not is_busy(exc) or waited_s > BUSY_TIMEOUT_S:
                 raise
+            if not said and waited_s > _LONG_S:
+                said = True
+                say()
         else:
             return
 

@@ -193,15 +193,15 @@ class HistoryWriter:
                 self._execute(_MARK, (who, utc_text(at), reason, run_id, job))
             self._execute("COMMIT")
 
-    def begin(self) -> None:
-        """Begin the transaction that creates a run, waiting for whoever writes just now.
+    def begin(self, say: Callable[[], object] = lambda: None) -> None:
+        """Begin the transaction that creates a run, waiting for whoever writes just now; ``say`` if that is long.
 
         Raises:
             HistoryError: it took too long, or the database cannot be written.
         """
         with self._explained():
             self._execute("PRAGMA busy_timeout = 100")
-            files.patiently(self._execute, "BEGIN IMMEDIATE")
+            files.patiently(self._execute, "BEGIN IMMEDIATE", say)
 
     def create_run(self, run: NewRun, jobs: Iterable[NewJob], open_log: Callable[[int], str]) -> int:
         """Record a run with all its jobs as PENDING, durably, and end what ``begin`` began.

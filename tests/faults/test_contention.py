@@ -464,3 +464,18 @@ def test_a_run_keeps_its_lock_on_the_database_whatever_it_reads(instrumented: In
             wait_until(lambda: read() and state(pid) == "T", "the stopped runner")
             assert b"can be resumed" in read()
             assert shares(pid, program.history), fault
+
+
+def test_a_run_that_waits_long_says_for_whom(program: Program) -> None:
+    """After two seconds a note names the process that has the history; then the run goes on as if nothing was."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    with contextlib.ExitStack() as held:
+        held.enter_context(held_by_another(program.history, "immediate"))
+        with ended(program.start("-c", "flow.json")) as runner:
+            assert runner.stderr is not None
+            said = runner.stderr.readline()
+            held.close()
+            _, err = runner.communicate(timeout=60)
+    assert re.fullmatch(r"Note: waiting for the history, which process \d+ \(python\S*\) has locked\n", said)
+    assert (runner.returncode, err) == (0, "")
