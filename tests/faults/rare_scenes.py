@@ -108,6 +108,15 @@ HistoryWriter.lineage = lambda self, run_id: None
 """
 
 
+#: The disk is full when a job's log gets its last line.
+_FULL_LOGS = """
+from executioner import joblog
+def end(frame, verdict, seconds, real=joblog.end):
+    return real(frame, verdict, seconds)._replace(fault="No space left on device")
+joblog.end = end
+"""
+
+
 def _log(stage: Stage, title: str, name: str) -> None:
     """Show a log."""
     text = (stage.folder / "logs" / name).read_text()
@@ -213,6 +222,7 @@ def processes(stage: Stage) -> None:
     look("no room for a second process", "-c", "flow.json", "-j", "2", machine=_ONE_PROCESS)
     _log(stage, "the log of a job that had to wait", "executioner.flow.job-b.run-1.log")
     stage.jobs(job("a"))
+    look("a log that takes no last line", "-c", "flow.json", machine=_FULL_LOGS)
     look("an exit status that is lost", "-c", "flow.json", machine=_NO_STATUS)
     # of another name, so that no run before it says how long it usually takes
     stage.jobs(job("a", "echo $$ > up; read x < gate", timeout=0.2), kill_grace=0, name="immortal.json")
