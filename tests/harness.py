@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "executioner.py"
 DEADLINE_S = 60.0
@@ -25,6 +27,19 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def _libraries() -> dict[str, str]:
+    """The variable that leads the program to the libraries where a plain start of this Python finds none."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import psutil, tabulate"], env={}, capture_output=True, check=False
+    )
+    if found.returncode == 0:
+        return {}
+    return {"PYTHONPATH": str(Path(psutil.__file__).parents[1])}
+
+
+_LIBRARIES = _libraries()
 
 
 class Program:
@@ -46,6 +61,7 @@ class Program:
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **_LIBRARIES,
         }
         self.history = self.home / ".local/state/executioner/history.db"
 

@@ -132,7 +132,7 @@ def ordinary_user(command: list[str], program: Program) -> Result:
     done = subprocess.run(
         command,
         cwd=program.folder,
-        env=program.environment({"PYTHONPATH": str(ROOT)}),
+        env=program.environment({"PYTHONPATH": ":".join([str(ROOT), *program.env.get("PYTHONPATH", "").split()])}),
         capture_output=True,
         text=True,
         timeout=60,

@@ -424,3 +424,23 @@ def test_who_holds_a_history(program: Program) -> None:
     with held_by_another(program.history, "immediate"):
         assert re.fullmatch(r"\d+ \(python\S*\)", holder(str(program.history)) or "")
     assert holder(str(program.history)) is None
+
+
+@pytest.mark.promise(8)
+@pytest.mark.parametrize("how", ["newer", "forbidden"])
+def test_a_history_that_is_whole_is_not_to_be_set_aside(program: Program, how: str) -> None:
+    """A newer program's history, and one that this user may not read, are nobody's to move away."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    if how == "newer":
+        sql(program.history, "PRAGMA user_version = 99")
+    else:
+        program.history.chmod(0)
+    result = as_an_ordinary_user(program, "--doctor", "--format", "json")
+    assert result.code == 3
+    [history] = [one for one in json.loads(result.out) if one["topic"] == "History"]
+    assert history["text"].startswith(
+        "The history was written by a newer" if how == "newer" else "The history cannot be read: Permission denied"
+    )
+    assert history["commands"] == []
+    assert "backup" not in history["advice"]

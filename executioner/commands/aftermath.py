@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from executioner import leftovers
+from executioner.commands.guards import missing_packages
 from executioner.commands.leftovers import find_leftovers
 from executioner.commands.surroundings import Patient, log_folder
 from executioner.errors import HistoryError, RunRefusedError, UsageError
@@ -29,6 +30,8 @@ def aftermath(patient: Patient, history: History | None) -> Iterator[Finding]:
         interrupted = history.find(RunFilter(statuses=("INTERRUPTED",))) if history else iter(())
         runs = [run for run in interrupted if run.failure_summary == NO_RESULT]
         yield from _results(patient, history, runs)
+        if "psutil" in missing_packages():
+            return  # that is told: processes cannot be looked at
         yield from _known_leftovers(patient, history, runs) if history else _unknown_leftovers(patient)
     except HistoryError as exc:
         yield Finding("History", Level.PROBLEM, exc.what)

@@ -11,6 +11,7 @@ from itertools import count as count_from
 from executioner import __version__
 from executioner.commands.aftermath import aftermath
 from executioner.commands.context import Context, history_place, invocation
+from executioner.commands.guards import install_step, missing_packages
 from executioner.commands.past import configured_history
 from executioner.commands.surroundings import Patient, size, surroundings
 from executioner.commands.workflow import load
@@ -34,10 +35,7 @@ _COMING = {
 def doctor(context: Context) -> int:
     """Look at program, history, logs and leftovers; returns 3 if a problem was found, else 0."""
     options = context.options
-    config = options.config
-    history, origin = history_place(
-        context, lambda: configured_history(context, config, warn=False) if config else None
-    )
+    history, origin = history_place(context, lambda: _configured(context))
     typed = invocation(context, options.config, history)
     workflow, config_findings = _config(context, typed)
     patient = Patient(context, history, origin, workflow, typed)
@@ -60,9 +58,12 @@ def _configured(context: Context) -> str | None:
 
 def _program() -> Finding:
     system = f"{platform.system()} {platform.release()}"
-    return Finding(
-        "Program", Level.GOOD, f"executioner {__version__}, Python {platform.python_version()}, {system}"
-    )
+    text = f"executioner {__version__}, Python {platform.python_version()}, {system}"
+    missing = missing_packages()
+    if not missing:
+        return Finding("Program", Level.GOOD, text)
+    why = f"{text}, without {', '.join(missing)}"
+    return Finding("Program", Level.PROBLEM, why, steps=[install_step(missing)])
 
 
 def _sqlite() -> Finding:
@@ -109,10 +110,8 @@ def _history(patient: Patient) -> Iterator[Finding]:
         health = look_at(path, kind)
     except ExecutionerError as exc:
         fault = _fault("History", exc)
-        # where a lock file lies beside it there was a history: its beginning was overwritten
-        is_ours = isinstance(exc, DamagedHistoryError) or os.path.lexists(f"{path}.lock")
         other = fault._replace(advice="To use another one, add --db FILE.")
-        yield _damaged(patient, fault) if is_ours and os.path.isfile(path) else other
+        yield _damaged(patient, fault) if isinstance(exc, DamagedHistoryError) else other
         yield from aftermath(patient, None)
         return
     runs = count(health.runs, "run")
@@ -186,7 +185,7 @@ def _absent(patient: Patient, shown: str) -> Finding:
         return Finding("History", Level.PROBLEM, text, advice="To use another one, add --db FILE.")
     left = [f"{name}{ending}" for ending in ("", "-wal", ".lock") if os.path.lexists(f"{path}{ending}")]
     if left:
-        text = f"{shown}: it was removed or emptied, {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left"
+        text = f"{shown}: it was removed or emptied, {', '.join(left)} {'is' if len(left) == 1 else 'are'} left"
         advice = "Put a backup in its place before the next run, if there is one: that begins a new history."
         return Finding("History", Level.PROBLEM, text, advice=advice)
     return Finding("History", Level.GOOD, f"{shown}: there is none yet, the first run makes it")

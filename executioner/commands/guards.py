@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Sequence
 
 from executioner.commands.context import Context, run_words
@@ -14,7 +15,7 @@ from executioner.mounts import network_file_system
 from executioner.plan import Preferences
 from executioner.records import PastJob
 from executioner.render.command import Invocation
-from executioner.render.text import count, local_time, safe
+from executioner.render.text import count, local_time, quoted, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 #: Jobs without a success on record, each with the run of its newest result, where there is one.
 Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]
 _MOST_NAMED = 10
+_NEEDED = ("psutil", "tabulate", "wcwidth")
 
 
 def preferences(context: Context, workflow: Workflow) -> Preferences:
@@ -67,6 +69,33 @@ def near_misses(unknown: Sequence[str], known: Collection[str]) -> list[str]:
     found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
     named = len(unknown) > 1
     return [f'{f"{json.dumps(name)}: " if named else ""}did you mean "{near[0]}"?' for name, near in found if near]
+
+
+def missing_packages() -> list[str]:
+    """The packages that this program needs and this Python has not; a look at their folders, not an import."""
+    return [name for name in _NEEDED if not any(finder.find_spec(name, None) for finder in sys.meta_path)]
+
+
+def install_step(missing: Sequence[str]) -> NextStep:
+    """How to get packages that are missing."""
+    words = (sys.executable, "-m", "pip", "install", *missing)
+    return NextStep("To install what is missing:", line=" ".join(map(quoted, words)))
+
+
+def check_installation() -> None:
+    """Refuse to begin what could not be ended: without psutil the processes of jobs are not found.
+
+    Raises:
+        RunRefusedError: it is not there.
+    """
+    if not any(finder.find_spec("psutil", None) for finder in sys.meta_path):
+        missing = missing_packages()
+        raise RunRefusedError(
+            "This Python lacks packages that executioner needs",
+            ", ".join(missing),
+            assurance="Nothing was run: jobs that run on could not be seen, nor ended whole.",
+            steps=[install_step(missing)],
+        )
 
 
 def check_log_dir(workflow: Workflow) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from time import time
 
 from executioner.commands.context import Context, run_flags, user_name
-from executioner.commands.guards import near_misses
+from executioner.commands.guards import check_installation, near_misses
 from executioner.commands.leftovers import find_leftovers
 from executioner.commands.obstacles import refuse_spool
 from executioner.commands.past import Past, find_lineage
@@ -35,6 +35,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
         RunRefusedError: the run is on.
         HistoryError: the history cannot be used.
     """
+    check_installation()
     past, lineage = find_lineage(context, wanted, "There is no run to mark jobs of: nothing was ever run")
     run, options = lineage.run, context.options
     typed = _typed(context, past, lineage)

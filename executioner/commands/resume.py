@@ -16,7 +16,7 @@ from executioner.commands.context import (
     stored_options,
 )
 from executioner.commands.execute import ChangedMeanwhileError, Environments, Execution, Resumed
-from executioner.commands.guards import active_warnings, check_log_dir, preferences
+from executioner.commands.guards import active_warnings, check_installation, check_log_dir, preferences
 from executioner.commands.leftovers import check_leftovers, end_leftovers, find_leftovers
 from executioner.commands.obstacles import (
     job_names,
@@ -75,6 +75,7 @@ def resume(context: Context) -> int:
     Raises:
         ExecutionerError: nothing was run.
     """
+    check_installation()
     for _ in range(_MOST_TRIES):
         prepared = _prepare(context)
         if prepared is None:

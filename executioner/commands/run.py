@@ -9,6 +9,7 @@ from executioner.commands.execute import Environments, Execution
 from executioner.commands.guards import (
     Unproven,
     active_warnings,
+    check_installation,
     check_log_dir,
     preferences,
     record_text,
@@ -44,6 +45,7 @@ def run(context: Context) -> int:
     Raises:
         ExecutionerError: nothing was run.
     """
+    check_installation()
     workflow = load(context)
     plan = make_plan(workflow, preferences(context, workflow), os.cpu_count() or 1)
     history = history_path(context, workflow.history_db)

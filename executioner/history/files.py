@@ -114,6 +114,8 @@ def _why_not(path: str, exc: Exception) -> HistoryError:
     except OSError as beginning:
         return refusal(path, f"{_UNREADABLE}: {beginning.strerror}")
     if not head.startswith(_MAGIC):
+        if os.path.lexists(f"{path}.lock"):  # there was one: its beginning was overwritten
+            return damage(path, "it is not an SQLite database any more")
         return refusal(path, _NO_DATABASE)
     if size < _stated_size(head) and not has_log(path):
         return damage(path, "it is shorter than it says itself")

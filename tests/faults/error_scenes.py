@@ -24,7 +24,7 @@ from harness import DEADLINE_S, ROOT, Program, ended, wait_until
 from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
 from screens import figures
 
-_PIDS = re.compile(r"\bpid \d+ *(?=  since)|\bpid \d+")
+_PIDS = re.compile(r"\bpid \d+ *(?=  since)|\bpid \d+|(?<=kill -- -)\d+")
 _HOLDER = re.compile(r"\bprocess \d+ \([^)]*\)")  # who holds a database
 _FILES = re.compile(r"(?<=\(ulimit -n\) allows )\d+|(?<=1 job, )\d{2,}(?= workers)")
 _CHOICES = re.compile(r"(?<=\(choose from )[^)]+")  # quoted by some versions of Python
@@ -44,13 +44,23 @@ executioner.__version__ = "2.0.0"
 platform.python_version = lambda: "3.13.5"
 platform.release = lambda: "6.12.48"
 sqlite3.sqlite_version_info = (3, 51, 3)
-os.statvfs = lambda path: SimpleNamespace(f_blocks=1, f_bavail=30_000_000, f_frsize=4096)
+os.statvfs = lambda path: SimpleNamespace(f_blocks=1, f_bavail=30_000_000, f_frsize=4096, f_flag=0)
 mounts.network_file_system.__defaults__ = (os.devnull,)
 resource.getrlimit = lambda limit: (1024, 4096)
 """
 _START = """
 from executioner.cli import main
 sys.exit(main(sys.argv[1:], ["executioner.py", *sys.argv[1:]]))
+"""
+#: Some blocks of 4 KiB are free; of no blocks it cannot be told.
+_SPACE = "os.statvfs = lambda path: SimpleNamespace(f_blocks={}, f_bavail={}, f_frsize=4096, f_flag=0)\n"
+#: No file of any size can be written.
+_NO_FILES = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+#: Each folder is on a disk of its own.
+_MANY_DISKS = "from executioner.commands import surroundings\nsurroundings.disk_of = hash\n"
+_READ_ONLY = """
+os.access = lambda path, rights: not rights & os.W_OK
+os.statvfs = lambda path: SimpleNamespace(f_blocks=1, f_bavail=30_000_000, f_frsize=4096, f_flag=os.ST_RDONLY)
 """
 #: The history lies on a network file system.
 _NETWORK = """
@@ -82,7 +92,9 @@ class Stage:
             text = text.replace(real, shown)
         text = re.sub(rf"[^\s(]+@{re.escape(host)}(?![\w-])", "etl@etl01", text)
         text = re.sub(rf"(?<=\(){re.escape(host)}(?=\))", "etl01", text)
-        text = _SEARCH_PATH.sub("PATH is ...", _PIDS.sub("pid 4711", text))
+        text = _SEARCH_PATH.sub(
+            "PATH is ...", _PIDS.sub(lambda it: "pid 4711" if it.group().startswith("pid") else "4711", text)
+        )
         text = _HOLDER.sub("process 4711 (python3)", text)
         text = _UTC.sub("0000-00-00T00:00:00.000000Z", text)
         text = _BY.sub("etl", _FILES.sub("200", text))
@@ -553,7 +565,7 @@ def failing(stage: Stage) -> None:
             size = Path(f"{program.history}-wal").stat().st_size
             resource.prlimit(runner.pid, resource.RLIMIT_FSIZE, (size, size))
             if is_full:  # every name that the file may have is taken
-                for at in range(1, 100):
+                for at in range(1, 1001):
                     (stage.folder / f"logs/executioner.flow.run-{run_id}{f'-{at}' * (at > 1)}.spool.json").mkdir()
             let_through()
             out, err = runner.communicate()
@@ -852,6 +864,8 @@ def histories(stage: Stage) -> None:
         "another program's": "foreign.db",
         "newer": place("newer.db", good, "PRAGMA user_version = 99"),
         "cut": place("cut.db", good[: len(good) // 2]),
+        # its counts of changes differ, so that it does not say how long it is
+        "too short": place("short.db", b"SQLite format 3\0" + bytes(8) + b"\1" + bytes(100)),
         "rubbish": place("rubbish.db", good[:4096] + b"\xff" * (len(good) - 4096)),
         "without tables": place("tables.db", good, "DROP TABLE job_history"),
         "tables that no text describes": place(
@@ -871,6 +885,9 @@ def histories(stage: Stage) -> None:
             stage(f"{title}, only looked at", "--list-runs", "--db", name)
     stage.elsewhere("on a network file system", "-c", "flow.json", "--db", "good.db", machine=_NETWORK)
     stage.elsewhere("the same, a preview", "-c", "flow.json", "--db", "good.db", "--dry-run", machine=_NETWORK)
+    full = _SPACE.format(1, 3) + _NO_FILES
+    stage.elsewhere("on a full disk", "-c", "flow.json", "--db", "full.db", machine=full)
+    stage.elsewhere("on a read-only file system", "-c", "flow.json", "--db", "good.db", machine=_READ_ONLY)
     (stage.folder / "link.db.lock").symlink_to("elsewhere")
     stage("a lock file that is a link", "-c", "flow.json", "--db", "link.db")
     schema = (ROOT / "tests/data/schema-version-1.sql").read_text()
@@ -1004,6 +1021,7 @@ def importing(stage: Stage) -> None:
     shown = str(spool.relative_to(stage.folder))
     stage("a run whose results wait", "--show-run", "1")
     stage("such a run, resumed", "-c", "flow.json", "--resume-from", "1")
+    stage("such a run, marked", "--mark-success", "1", "a", "--yes")
     stage("a preview", "--import-spool", shown, "--dry-run")
     stage("imported", "--import-spool", shown)
     stage("imported already", "--import-spool", shown)
@@ -1045,6 +1063,7 @@ def importing(stage: Stage) -> None:
         path.unlink()
     for _ in range(int(json.loads((stage.folder / "whole.json").read_text())["run_id"])):
         stage.quietly("-c", "other.json")
+    stage("under another id, a preview", "--import-spool", "whole.json", "--dry-run")
     stage("under another id", "--import-spool", "whole.json")
 
 
@@ -1074,10 +1093,11 @@ def doctor(stage: Stage) -> None:
     look("in order, as JSON", "--doctor", "--format", "json")
     look("an older SQLite", "--doctor", machine="sqlite3.sqlite_version_info = (3, 46, 1)\n")
     look("few open files", "--doctor", machine="resource.getrlimit = lambda limit: (64, 4096)\n")
-    space = "os.statvfs = lambda path: SimpleNamespace(f_blocks={}, f_bavail={}, f_frsize=4096)\n"
-    look("little space", "--doctor", machine=space.format(1, 100_000))
-    look("no space", "--doctor", machine=space.format(1, 3))
-    look("space that cannot be told", "--doctor", machine=space.format(0, 0))
+    look("little space", "--doctor", machine=_SPACE.format(1, 100_000))
+    look("no space", "--doctor", machine=_SPACE.format(1, 3))
+    look("little space on two disks", "--doctor", machine=_SPACE.format(1, 100_000) + _MANY_DISKS)
+    look("a file system that is read-only", "--doctor", machine=_READ_ONLY)
+    look("space that cannot be told", "--doctor", machine=_SPACE.format(0, 0))
     look("on a network file system", "--doctor", machine=_NETWORK)
     no_locks = "from executioner.history import lock\nlock._SETLK = lock._GETLK = None\n"
     look("a system without such locks", "--doctor", machine=no_locks)
@@ -1153,6 +1173,51 @@ def doctor_of_runs(stage: Stage) -> None:
     lock.unlink()
     lock.mkdir()
     look("a run of which nobody can tell", "--doctor")
+
+
+@group("Doctor: what is left, and what is gone")
+def doctor_of_the_gone(stage: Stage) -> None:
+    """--doctor: jobs that still run, results that were cut, a history that is no more, a lock that is gone."""
+    program = stage.program
+    look = stage.elsewhere
+    stage.jobs(job("a", "echo $$ > up1; read x < gate"), job("b", "echo $$ > up2; read x < gate"))
+    with gate(program) as let_through:
+        with ended(program.start("-c", "flow.json", "-j", "2")) as runner:
+            pids = [pid_in(program, name) for name in ("up1", "up2")]
+            kill(runner)
+        look("two jobs that were left", "--doctor")
+        (stage.folder / "logs/executioner.flow.run-1.spool.json").write_text("{")
+        let_through()
+        let_through()
+    for pid in pids:
+        wait_for_end(pid)
+    look("a file of results that was cut", "--doctor")
+    for name in ("up1", "gate"):
+        (stage.folder / name).unlink()
+    (stage.folder / "logs/executioner.flow.run-1.spool.json").unlink()
+    stage.jobs(job("a", "echo $$ > up1; read x < gate"))
+    with gate(program) as let_through:
+        with ended(program.start("-c", "flow.json")) as runner:
+            pid = pid_in(program, "up1")
+            kill(runner)
+        program.history.write_bytes(b"rubbish!" * 1000)
+        look("a history that was overwritten", "--doctor")
+        program.history.write_bytes(b"")
+        look("a history that was emptied", "--doctor")
+        for path in program.history.parent.glob("history.db*"):
+            if path.suffix != ".lock":
+                path.unlink()
+        look("a history that was removed", "--doctor")
+        let_through()
+    wait_for_end(pid)
+    for name in ("up1", "gate"):
+        (stage.folder / name).unlink()
+    with gate(program) as let_through, ended(program.start("-c", "flow.json")) as runner:
+        pid_in(program, "up1")
+        Path(f"{program.history}.lock").unlink()
+        look("a run that is on, whose lock somebody removed", "--doctor")
+        let_through()
+        runner.communicate()
 
 
 @group("Doctor and imports without rights")

@@ -31,6 +31,14 @@ from executioner.history import files
 files.BUSY_TIMEOUT_S = scheduler._BUSY_HISTORY_S = Brief(0.2, 30.0)
 from executioner.commands import finish
 """
+_TALKATIVE = """
+files._LONG_S = 0.05
+"""
+_NO_PSUTIL = """
+from importlib.machinery import PathFinder
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *more: None if name.split(".")[0] == "psutil" else find_spec(name, *more)
+"""
 _NO_GUARD_S = """
 from executioner.history.lock import LockFile
 LockFile.guard.__wrapped__.__defaults__ = (0.2,)
@@ -108,6 +116,15 @@ HistoryWriter.lineage = lambda self, run_id: None
 """
 
 
+#: The disk is full when a job's log gets its last line.
+_FULL_LOGS = """
+from executioner import joblog
+def end(frame, verdict, seconds, real=joblog.end):
+    return real(frame, verdict, seconds)._replace(fault="No space left on device")
+joblog.end = end
+"""
+
+
 def _log(stage: Stage, title: str, name: str) -> None:
     """Show a log."""
     text = (stage.folder / "logs" / name).read_text()
@@ -128,6 +145,10 @@ def held(stage: Stage) -> None:
     stage.quietly("-c", "flow.json")
     with held_by_another(program.history):
         look("at the start", "-c", "flow.json", machine=_HURRY)
+    with held_by_another(program.history):
+        look(
+            "at the start, and a reader is told for whom it waits", "-c", "flow.json", machine=_HURRY + _TALKATIVE
+        )
     with held_by_another(program.history, "exclusive"):
         look("a mark", "--mark-success", "1", "a", "--yes", machine=_HURRY)
     stage.jobs(job("a", "echo $$ > up; read x < gate"), job("b", "true", "a"))
@@ -184,6 +205,7 @@ def histories(stage: Stage) -> None:
     look("a resume of a run that is changed all the time", "--resume-from", "1", machine=_RACING)
     look("it changes all the time", "--list-runs", machine=_RESTLESS)
     look("a part of the program is missing", "-c", "flow.json", "--db", "new.db", machine=_NO_SCHEMA)
+    look("a package is missing", "-c", "flow.json", machine=_NO_PSUTIL)
     sql(program.history, "UPDATE job_history SET log_path = NULL, retry_history = NULL")
     stage("no log on record", "--show-run", "1")
     sql(
@@ -213,6 +235,7 @@ def processes(stage: Stage) -> None:
     look("no room for a second process", "-c", "flow.json", "-j", "2", machine=_ONE_PROCESS)
     _log(stage, "the log of a job that had to wait", "executioner.flow.job-b.run-1.log")
     stage.jobs(job("a"))
+    look("a log that takes no last line", "-c", "flow.json", machine=_FULL_LOGS)
     look("an exit status that is lost", "-c", "flow.json", machine=_NO_STATUS)
     # of another name, so that no run before it says how long it usually takes
     stage.jobs(job("a", "echo $$ > up; read x < gate", timeout=0.2), kill_grace=0, name="immortal.json")

@@ -76,9 +76,9 @@ _WORDS = re.compile(r"[A-Za-z]{2,}[ ,:]+[^\sA-Za-z]*[A-Za-z]{2,}")
 NO_MESSAGE = {
     ("arguments.py", "(--show-\\w+|--resume-from|--mark-success): expected (at least )?one argument"),
     ("arguments.py", ": expected (at least )?one argument$"),
-    ("arguments.py", ": ignored explicit argument '(.*)'$"),
-    ("arguments.py", ': takes no value, got "\\1"'),
-    ("arguments.py", "invalid choice: '(.*)' \\(choose from (.*)\\)$"),
+    ("arguments.py", ": ignored explicit argument (['\"])(.*)\\1$"),
+    ("arguments.py", ': takes no value, got "\\2"'),
+    ("arguments.py", "invalid choice: (['\"])(.*)\\1 \\(choose from (.*)\\)$"),
     ("arguments.py", "--show-log RUN_ID [JOB ...]"),
     ("config/syntax.py", "Unterminated string"),
     ("config/syntax.py", "Invalid control character"),
@@ -93,6 +93,11 @@ NO_MESSAGE = {
     ("history/health.py", "{lock} is not a regular file"),  # {lock} is filled in by doctor.py
     ("history/health.py", "{lock} cannot be read, or its file system has no locks"),
     ("history/health.py", "{lock} cannot be written by this user"),
+    (
+        "history/putback.py",  # columns
+        "status reason exit_code start_time end_time last_run duration_seconds retry_count retry_history"
+        " last_error memory_usage_mb cpu_usage_percent log_path",
+    ),
 }
 #: Messages that no scene provokes: file, the text, and why.
 NOT_PROVOKED: dict[tuple[str, str], str] = {
