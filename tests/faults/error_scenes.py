@@ -86,8 +86,8 @@ class Stage:
         for real, shown in (
             (str(program.home), "/home/etl"),
             (str(program.folder), "/work"),
-            (str(ROOT), "/opt/executioner"),
             (sys.executable, "/usr/bin/python3"),
+            (str(ROOT), "/opt/executioner"),
         ):
             text = text.replace(real, shown)
         text = re.sub(rf"[^\s(]+@{re.escape(host)}(?![\w-])", "etl@etl01", text)
