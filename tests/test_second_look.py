@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_a_preview_refuses_what_the_run_would_refuse(tmp_path: Path) -> None:
                 *("-c", "flow.json", "--db", "h.db", *extra),
             ],
             cwd=program.folder,
-            env=program.environment({"HOME": "/nonexistent"}),
+            env=program.environment({"HOME": "/nonexistent", "PYTHONPATH": sysconfig.get_path("platlib")}),
             capture_output=True,
             text=True,
             check=False,

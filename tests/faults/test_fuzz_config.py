@@ -397,7 +397,7 @@ def test_mutated_configs_are_refused_or_right(
 
     ``--validate`` and ``--dry-run`` agree about it, but for folders and histories that only a run looks at.
     """
-    configs, number = prepared(program), 20_000 if nightly else 750
+    configs, number = prepared(program), 20_000 if nightly else 500
     valid = 0
     with many(program) as run:
         bench = Bench(program, run)
@@ -420,7 +420,7 @@ def test_mutated_configs_that_are_valid_can_be_run(
     program: Program, nightly: bool, cases: Callable[[int], None]
 ) -> None:
     """What ``--validate`` takes is run to its end: 0 or 1, or refused with 2 or 3; the history says the same."""
-    configs, number = prepared(program), 2_000 if nightly else 60
+    configs, number = prepared(program), 2_000 if nightly else 40
     db = program.home / "runs.db"
     tried = recorded = at = 0
     codes: set[int] = set()

@@ -180,7 +180,7 @@ def test_a_reader_does_not_lock_the_owner_out(shared: Shared) -> None:
         done = subprocess.run(
             shared.stranger.command("-c", "flow.json"),
             cwd=shared.folder,
-            env=shared.owner.environment(),
+            env=shared.owner.environment({"PYTHONPATH": shared.stranger.env["PYTHONPATH"]}),
             capture_output=True,
             text=True,
             timeout=60,
