@@ -1,0 +1,81 @@
+"""Side by side: every round runs each contender once, in turn, so that drift falls on all alike."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class Contender(NamedTuple):
+    """One side of a comparison: files to make in an empty folder, then a command to time there."""
+
+    name: str
+    prepare: Callable[[], None]
+    command: Sequence[str]
+
+
+class Sample(NamedTuple):
+    """Seconds of wall clock and CPU, and bytes of the largest process, of a command and its children."""
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+class BrokenError(Exception):
+    """A contender did not do its work: its name, exit status and the end of its output."""
+
+
+def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
+    """Run a command in the current folder, its output to ``output``, and take the kernel's figures.
+
+    The largest process is never below this interpreter's own size: Linux counts the memory of
+    the process that a program replaced.
+
+    Raises:
+        BrokenError: it ended with another status than ``expect`` (None: any).
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    start = time.perf_counter()
+    pid = os.posix_spawnp(command[0], list(command), environment, file_actions=actions)
+    _, status, usage = os.wait4(pid, 0)
+    wall = time.perf_counter() - start
+    code = os.waitstatus_to_exitcode(status)
+    if expect is not None and code != expect:
+        with open("output", "rb") as file:
+            end = file.read()[-800:].decode(errors="replace")
+        raise BrokenError(f"{' '.join(command)} ended with {code}:\n{end}")
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def side_by_side(
+    contenders: Sequence[Contender], rounds: int, folder: str, told: Callable[[str], None]
+) -> dict[str, list[Sample]]:
+    """Samples of each contender by name, each taken in a new folder.
+
+    Nothing is deleted in between: ext4 makes files more slowly for a while after many were deleted.
+
+    Raises:
+        BrokenError: a contender did not do its work.
+    """
+    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
+    for number in range(rounds):
+        for contender in contenders:
+            told(f"round {number + 1} of {rounds}: {contender.name}")
+            place = os.path.join(folder, f"{number}-{contender.name.replace(' ', '-')}")
+            os.makedirs(place)
+            os.chdir(place)
+            contender.prepare()
+            samples[contender.name].append(run(contender.command))
+    return samples
+
+
+def ratio(samples: Sequence[Sample], base: Sequence[Sample]) -> float:
+    """The median over rounds of wall clock over that of the base in the same round."""
+    return statistics.median(one.wall / other.wall for one, other in zip(samples, base, strict=True))

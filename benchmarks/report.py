@@ -1,0 +1,143 @@
+"""What was measured, as a table in Markdown and as plots in SVG."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from measure import Sample, ratio
+
+OURS = "executioner"
+
+
+class Fit(NamedTuple):
+    """``seconds = start + each * number``, and the exponent over the last step of sizes."""
+
+    start: float
+    each: float
+    exponent: float
+
+
+class Measured(NamedTuple):
+    """A row with its samples by contender."""
+
+    title: str
+    base: str
+    limit: float | None
+    samples: Mapping[str, Sequence[Sample]]
+
+    def wall(self, name: str) -> float:
+        """The median of a contender's wall clock, in seconds."""
+        return statistics.median(sample.wall for sample in self.samples[name])
+
+    def ratio(self, name: str) -> float | None:
+        """The median of ratios to the base; None if the base is not installed."""
+        return ratio(self.samples[name], self.samples[self.base]) if self.base in self.samples else None
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """A row each: ours beside the limit, then the others; the base of a row is 1."""
+    lines = []
+    for row in rows:
+        ours = row.ratio(OURS)
+        met = "" if ours is None or row.limit is None else "reached" if ours <= row.limit else "**missed**"
+        others = [f"{name} {number(row.ratio(name))}" for name in row.samples if name not in (OURS, row.base)]
+        base = (
+            f"{row.base} ({milliseconds(row.wall(row.base))})"
+            if row.base in row.samples
+            else f"{row.base}: not found"
+        )
+        peak = max(sample.peak for sample in row.samples[OURS]) / 2**20
+        ours_at = [milliseconds(row.wall(OURS)), f"{peak:.0f} MiB"]
+        lines.append([row.title, base, number(ours), number(row.limit), met, *ours_at, ", ".join(others)])
+    headers = ["work", "1 is", "ours", "limit", "", "time", "memory", "others"]
+    return _markdown(lines, headers)
+
+
+def number(value: float | None) -> str:
+    """A ratio with two decimals below ten."""
+    return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, or as seconds from ten up."""
+    return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds * 1000:.{0 if seconds >= 0.01 else 1}f} ms"
+
+
+def fit(sizes: Sequence[int], seconds: Sequence[float]) -> Fit:
+    """A straight line by least squares of relative errors, so that small sizes count as much as large ones."""
+    weights = [1 / second for second in seconds]
+    a11 = sum(w * w for w in weights)
+    a12 = sum(w * w * n for w, n in zip(weights, sizes, strict=True))
+    a22 = sum(w * w * n * n for w, n in zip(weights, sizes, strict=True))
+    b1, b2 = sum(weights), sum(w * n for w, n in zip(weights, sizes, strict=True))
+    determinant = a11 * a22 - a12 * a12
+    start, each = (b1 * a22 - b2 * a12) / determinant, (a11 * b2 - a12 * b1) / determinant
+    exponent = math.log(seconds[-1] / seconds[-2]) / math.log(sizes[-1] / sizes[-2])
+    return Fit(start, each, exponent)
+
+
+def fits(unit: str, sizes: Sequence[int], lines: Mapping[str, Sequence[float]]) -> str:
+    """Times by size, and the fit of each line."""
+    rows = []
+    for name, seconds in lines.items():
+        found = fit(sizes, seconds)
+        each = f"{found.each * 1e6:,.{1 if abs(found.each) >= 1e-6 else 4}f} µs"
+        line = f"{found.start * 1000:.1f} ms + {each} × {unit}s"
+        rows.append([name, *map(milliseconds, seconds), line, f"{found.exponent:.2f}"])
+    headers = [f"by {unit}s", *(f"{size:,}" for size in sizes), "fit", "exponent at the end"]
+    return _markdown(rows, headers)
+
+
+def plot_ratios(rows: Sequence[Measured], path: str) -> None:
+    """Every contender's ratio and our limit, a line a row, the base at 1."""
+    pyplot = _pyplot()
+    rows = [row for row in rows if row.base in row.samples][::-1]
+    names = sorted({name for row in rows for name in row.samples if name not in (OURS, row.base)})
+    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.5 * len(rows)), layout="constrained")
+    for name, marker in zip(names, "s^vDPXph*", strict=False):
+        here = [y for y, row in enumerate(rows) if name in row.samples]
+        axes.scatter([rows[y].ratio(name) for y in here], here, marker=marker, label=name, alpha=0.7)
+    axes.scatter([row.ratio(OURS) for row in rows], range(len(rows)), color="black", zorder=3, label=OURS)
+    limits = [math.nan if row.limit is None else row.limit for row in rows]
+    axes.scatter(limits, range(len(rows)), marker="|", s=300, color="red", label="our limit")
+    axes.axvline(1, color="grey", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(rows)), [f"{row.title}\n(1: {row.base})" for row in rows], fontsize=8)
+    axes.set_xlabel("wall clock as a ratio; less is better")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.savefig(path)
+
+
+def plot_growth(unit: str, sizes: Sequence[int], lines: Mapping[str, Sequence[float]], path: str) -> None:
+    """Seconds by size, both logarithmic, with the fits dashed."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, seconds in lines.items():
+        (drawn,) = axes.plot(sizes, seconds, "o", label=name)
+        found = fit(sizes, seconds)
+        axes.plot(sizes, [found.start + found.each * n for n in sizes], "--", color=drawn.get_color(), linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(f"{unit}s")
+    axes.set_ylabel("seconds")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path)
+
+
+def _markdown(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    # Imported here: what this process holds in memory is counted as its children's.
+    from tabulate import tabulate
+
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "executioner"
+    from matplotlib import pyplot
+
+    return pyplot

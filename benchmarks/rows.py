@@ -1,0 +1,168 @@
+"""The rows of the table: what is compared, what counts as 1, and our limit."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from fill_history import fill
+from measure import Contender, run
+from peers import EXECUTIONER, Peer, found
+from workloads import Workload, chain, critical, independent, last_fails, layers, ragged
+
+GIGABYTE = 1_000_000_000
+LIST = "SELECT * FROM run_metadata ORDER BY run_id DESC LIMIT 20"
+QUERY = "import sqlite3; [print(*row) for row in sqlite3.connect({!r}).execute({!r})]"
+
+
+class Row(NamedTuple):
+    """A line of the table; ``limit`` is what ours may take at most, with ``base`` as 1 (None: no limit)."""
+
+    name: str
+    title: str
+    base: str
+    limit: float | None
+    contenders: Callable[[str, bool], list[Contender]]
+
+
+def of_jobs(
+    full: Callable[[], Workload], smoke: Callable[[], Workload], _work: str, small: bool
+) -> list[Contender]:
+    """Every runner found, on a workload that it can run."""
+    workload = smoke() if small else full()
+    free = not any(job.after for job in workload.jobs) or workload.before == "a failure"
+    return [runner(peer, workload) for peer in found() if peer.orders or free]
+
+
+def runner(peer: Peer, workload: Workload) -> Contender:
+    """A runner with its files written, and what has to happen before the measured run."""
+    text = peer.text(workload)
+    command = peer.command(workload.workers)
+
+    def prepare() -> None:
+        with open(peer.file, "w", encoding="utf-8") as file:
+            file.write(text)
+        if workload.before == "a failure":
+            run(command, expect=None)
+            open("ok", "w").close()
+        elif workload.before == "a run":
+            run(command)
+
+    return Contender(
+        peer.name, prepare, peer.again(workload.workers) if workload.before == "a failure" else command
+    )
+
+
+def start(_work: str, _small: bool) -> list[Contender]:
+    """A run of one job, beside an interpreter that does nothing."""
+    bare = Contender("python -c pass", _nothing, (sys.executable, "-c", "pass"))
+    return [bare, *(runner(peer, Workload(chain(1), 1)) for peer in found())]
+
+
+def output(_work: str, small: bool) -> list[Contender]:
+    """A job that writes much, beside a shell that sends the same to a file."""
+    command = f"yes 0123456789012345678901234567890123456789 | head -c {GIGABYTE // (1000 if small else 1)}"
+    bare = Contender("sh > file", _nothing, ("sh", "-c", f"{command} > plain"))
+    return [bare, *(runner(peer, Workload(independent(1, command), 1)) for peer in found() if peer.name != "doit")]
+
+
+def listing(runs: int, jobs: int, work: str, small: bool) -> list[Contender]:
+    """The last 20 runs of a history, beside the same query in a bare interpreter."""
+    database = history(work, min(runs, 1000) if small else runs, jobs)
+    ours = (*EXECUTIONER, "--db", database, "--list-runs", "--last", "20")
+    contenders = [
+        Contender("python sqlite3", _nothing, (sys.executable, "-c", QUERY.format(database, LIST))),
+        Contender("executioner", _nothing, (*ours, "--format", "json")),
+        Contender("executioner, table", _nothing, ours),
+    ]
+    shell = shutil.which("sqlite3")
+    return (
+        [*contenders, Contender("sqlite3", _nothing, (shell, "-readonly", database, LIST))]
+        if shell
+        else contenders
+    )
+
+
+def history(work: str, runs: int, jobs: int) -> str:
+    """The path of a history of that many runs, made once and kept for all rounds."""
+    path = os.path.join(work, f"{runs}-runs-of-{jobs}.db")
+    if not os.path.exists(path):
+        fill(f"{path}.part", runs, jobs)
+        os.rename(f"{path}.part", path)
+    return path
+
+
+def _nothing() -> None:
+    pass
+
+
+def _jobs(full: Callable[[], Workload], smoke: Callable[[], Workload]) -> Callable[[str, bool], list[Contender]]:
+    return partial(of_jobs, full, smoke)
+
+
+ROWS: Sequence[Row] = (
+    Row("one", "a run of one job", "python -c pass", 4.0, start),
+    Row(
+        "layers1000",
+        "1,000 jobs in layers, `true`, 8 workers",
+        "ninja",
+        1.15,
+        _jobs(lambda: Workload(layers(1000), 8), lambda: Workload(layers(20), 8)),
+    ),
+    Row(
+        "layers1000ext",
+        "the same, a program (`/bin/true`)",
+        "ninja",
+        0.70,
+        _jobs(lambda: Workload(layers(1000, "/bin/true"), 8), lambda: Workload(layers(20, "/bin/true"), 8)),
+    ),
+    Row(
+        "layers10000",
+        "10,000 jobs in layers",
+        "ninja",
+        1.05,
+        _jobs(lambda: Workload(layers(10_000), 8), lambda: Workload(layers(30), 8)),
+    ),
+    Row(
+        "chain200",
+        "a chain of 200 `true`",
+        "ninja",
+        1.35,
+        _jobs(lambda: Workload(chain(200), 1), lambda: Workload(chain(5), 1)),
+    ),
+    Row(
+        "wide500",
+        "500 independent jobs, 8 workers",
+        "ninja",
+        1.40,
+        _jobs(lambda: Workload(independent(500), 8), lambda: Workload(independent(10), 8)),
+    ),
+    Row(
+        "critical",
+        "a long path behind short jobs, durations known",
+        "ninja",
+        0.80,
+        _jobs(lambda: Workload(critical(0.25), 2, "a run"), lambda: Workload(critical(0.01), 2, "a run")),
+    ),
+    Row(
+        "ragged",
+        "64 ragged sleeps, durations known",
+        "ninja",
+        0.83,
+        _jobs(lambda: Workload(ragged(64, 0.05), 8, "a run"), lambda: Workload(ragged(8, 0.01), 8, "a run")),
+    ),
+    Row(
+        "resume",
+        "a resume of 1,000 jobs with 1 left",
+        "parallel",
+        0.50,
+        _jobs(
+            lambda: Workload(last_fails(layers(1000)), 8, "a failure"),
+            lambda: Workload(last_fails(layers(20)), 8, "a failure"),
+        ),
+    ),
+    Row("output", "1 GB of output of a job", "sh > file", 1.10, output),
+    Row("list", "the last 20 of 100,000 runs, as JSON", "python sqlite3", 2.50, partial(listing, 100_000, 2)),
+)

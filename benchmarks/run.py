@@ -1,0 +1,196 @@
+"""Compare Executioner with the runners that are installed: ``python benchmarks/run.py``; see README.md."""
+
+import argparse
+import importlib.util
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+
+from measure import BrokenError, Contender, run, side_by_side
+from peers import EXECUTIONER, found
+from report import Measured, fits, plot_growth, plot_ratios, table
+from rows import ROWS, Row, history, runner
+from workloads import Job, Workload, layers
+
+# Sizes in full, and those of a smoke test.
+JOB_SIZES: tuple[Sequence[int], Sequence[int]] = ((10, 100, 1_000, 10_000, 100_000), (10, 20, 40))
+RUN_SIZES: tuple[Sequence[int], Sequence[int]] = ((1_000, 10_000, 100_000, 1_000_000), (100, 200, 400))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="benchmarks/run.py", description="Compare Executioner with its peers.")
+    made.add_argument("rows", nargs="*", metavar="ROW", help="rows of the table (default: all); see --list")
+    made.add_argument(
+        "--growth", choices=("jobs", "runs"), help="instead of rows: how the cost grows with jobs, or with runs"
+    )
+    made.add_argument("--rounds", type=int, default=7, metavar="N", help="rounds of each comparison (default: 7)")
+    made.add_argument("--out", metavar="DIR", help="write the table (.md) and the plot (.svg) there, too")
+    made.add_argument(
+        "--work", metavar="DIR", help="make files there, on a real disk (default: a new temporary folder)"
+    )
+    made.add_argument(
+        "--smoke", action="store_true", help="one round of tiny sizes: shows that it works, and no more"
+    )
+    made.add_argument("--list", action="store_true", help="list the rows and the runners found")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print a table, write it and a plot. Returns the exit status."""
+    given = parser().parse_args(arguments)
+    known = {row.name: row for row in ROWS}
+    unknown = [name for name in given.rows if name not in known]
+    wrong = (
+        f"no row is called {unknown[0]!r}. See: python benchmarks/run.py --list"
+        if unknown
+        else "--rounds must be 1 or more"
+        if given.rounds < 1
+        else "--out draws with matplotlib, which is not installed. To install it: python -m pip install matplotlib"
+        if given.out and importlib.util.find_spec("matplotlib") is None
+        else None
+    )
+    if wrong:
+        print(f"benchmarks/run.py: {wrong}", file=sys.stderr)
+        return 2
+    if given.list:
+        print("rows:   ", *known)
+        print("runners:", *(peer.name for peer in found()))
+        return 0
+    out = os.path.abspath(given.out) if given.out else None
+    work = tempfile.mkdtemp(prefix="benchmark-", dir=given.work)
+    rounds = 1 if given.smoke else given.rounds
+    try:
+        if given.growth:
+            growth(given.growth, rounds, work, out, given.smoke)
+        else:
+            compare([known[name] for name in given.rows or known], rounds, work, out, given.smoke)
+    except BrokenError as broken:
+        print(f"\nbenchmarks/run.py: {broken}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        told(f"\nThe files made are in {work}; remove the folder when done.\n")
+    return 0
+
+
+def compare(rows: Sequence[Row], rounds: int, work: str, out: str | None, small: bool) -> None:
+    """The table of the rows."""
+    measured = []
+    for row in rows:
+        samples = side_by_side(
+            row.contenders(work, small), rounds, os.path.join(work, row.name), progress(row.name)
+        )
+        title, limit = (f"{row.title} (tiny)", None) if small else (row.title, row.limit)
+        measured.append(Measured(title, row.base, limit, samples))
+    publish(table(measured), rounds, out, "table")
+    if out:
+        plot_ratios(measured, os.path.join(out, "table.svg"))
+
+
+def growth(by: str, rounds: int, work: str, out: str | None, small: bool) -> None:
+    """Times by the number of jobs of a run, or by the number of runs in the history, and their fits."""
+    if by == "jobs":
+        sizes = JOB_SIZES[small]
+        contenders: Callable[[int], list[Contender]] = by_jobs
+    else:
+        sizes = RUN_SIZES[small]
+        contenders = by_runs(work)
+    lines: dict[str, list[float]] = {}
+    for size in sizes:
+        folder = os.path.join(work, f"{by}-{size}")
+        few = max(1, min(rounds, 300_000 // size)) if by == "jobs" else rounds
+        for name, samples in side_by_side(contenders(size), few, folder, progress(f"{size:,} {by}")).items():
+            lines.setdefault(name, []).append(statistics.median(sample.wall for sample in samples))
+    publish(fits(by[:-1], sizes, lines), rounds, out, by)
+    if out:
+        plot_growth(by[:-1], sizes, lines, os.path.join(out, f"{by}.svg"))
+
+
+def by_jobs(size: int) -> list[Contender]:
+    """A run of that many jobs in layers, and what is done with the config alone."""
+    workload = Workload(layers(size), 8)
+    ours, *others = found()
+    check = runner(ours, workload)._replace(name="executioner --validate")
+    check = check._replace(command=(*EXECUTIONER, "-c", "jobs.json", "--db", "history.db", "--validate"))
+    return [runner(ours, workload), check, *(runner(peer, workload) for peer in others if peer.name == "ninja")]
+
+
+def by_runs(work: str) -> Callable[[int], list[Contender]]:
+    """What is asked of a history of that many runs with ten jobs each."""
+
+    def contenders(size: int) -> list[Contender]:
+        ours = (*EXECUTIONER, "--db", history(work, size, 10))
+        asked = {
+            "--list-runs": ("--last", "20"),
+            "--list-runs --app": ("--app", "app_07"),
+            "--list-runs --status": ("--status", "failed"),
+            "--list-runs --since": ("--since", "2020-09-14", "--last", "20"),
+        }
+        lists = [
+            Contender(name, lambda: None, (*ours, "--list-runs", *words, "--format", "json"))
+            for name, words in asked.items()
+        ]
+        start = (*ours, "-c", "jobs.json")
+        return [
+            *lists,
+            Contender("--show-run", lambda: None, (*ours, "--show-run", str(size), "--format", "json")),
+            Contender("a run of one job", lambda: config("true"), start),
+            Contender(
+                "--resume-from --dry-run", lambda: failed(start), (*start, "--resume-from", "last", "--dry-run")
+            ),
+        ]
+
+    return contenders
+
+
+def config(command: str) -> None:
+    """Write a config of one job."""
+    ours, *_ = found()
+    with open(ours.file, "w", encoding="utf-8") as file:
+        file.write(ours.text(Workload([Job("j0", command)], 1)))
+
+
+def failed(start: Sequence[str]) -> None:
+    """Have a run that fails."""
+    config("false")
+    run(start, expect=1)
+
+
+def publish(text: str, rounds: int, out: str | None, name: str) -> None:
+    """Print a table, and write it with what it was measured on."""
+    told("\r\033[K" if sys.stderr.isatty() else "")
+    machine = (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+    text = f"{text}\n\nMedians of {rounds} interleaved rounds; {machine}, SQLite {sqlite3.sqlite_version}.\n"
+    print(text, end="")
+    if out:
+        os.makedirs(out, exist_ok=True)
+        with open(os.path.join(out, f"{name}.md"), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def progress(what: str) -> Callable[[str], None]:
+    """A line that is overwritten, on a terminal; silence elsewhere."""
+
+    def tell(text: str) -> None:
+        if sys.stderr.isatty():
+            told(f"\r\033[K{what}: {text}")
+
+    return tell
+
+
+def told(text: str) -> None:
+    """Write to stderr."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
