@@ -167,17 +167,7 @@ def failing(
     # the names of files that are not there yet cannot be made absolute: strace says so, and goes on
     traced = ["-o", os.devnull] if trace is None else ["-y", "-o", str(trace)]
     command = [_strace(), "-qqq", *traced, *named, "-e", f"inject={calls}", *program.command(*args)]
-    done = subprocess.run(
-        command,
-        cwd=program.folder,
-        env=program.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    return program.run(command)
 
 
 # --- a database that another process holds --------------------------------------------------------

@@ -89,8 +89,19 @@ class Program:
         **options: Any,
     ) -> Result:
         """Run the program with pipes as its streams."""
+        return self.run(self.command(*args), env=env, timeout=timeout, **options)
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str | None] | None = None,
+        timeout: float = DEADLINE_S,
+        **options: Any,
+    ) -> Result:
+        """Run a command, such as one that wraps the program's, where and as the program is run."""
         done = subprocess.run(
-            self.command(*args),
+            command,
             cwd=self.folder,
             env=self.environment(env),
             stdin=subprocess.DEVNULL,
@@ -105,12 +116,16 @@ class Program:
         self, *args: str, env: Mapping[str, str | None] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
         """Start the program and do not wait."""
+        return self.launch(self.command(*args), env=env, **options)
+
+    def launch(
+        self, command: Sequence[str], *, env: Mapping[str, str | None] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command where and as the program is started, and do not wait."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         options.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(
-            self.command(*args), cwd=self.folder, env=self.environment(env), text=True, **options
-        )
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(env), text=True, **options)
 
     def on_terminal(
         self,

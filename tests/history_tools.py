@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT, Program, Result, is_running, wait_until
+from harness import ROOT, Program, Result, ended, is_running, wait_until
 
 UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -129,16 +129,33 @@ def ordinary_user(command: list[str], program: Program) -> Result:
         if setpriv is None:
             pytest.skip("root, and no setpriv to give up its power over permissions")
         command = [setpriv, "--inh-caps=-all", "--bounding-set=-all", *command]
-    done = subprocess.run(
-        command,
-        cwd=program.folder,
-        env=program.environment({"PYTHONPATH": ":".join([str(ROOT), *program.env.get("PYTHONPATH", "").split()])}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    path = ":".join([str(ROOT), *program.env.get("PYTHONPATH", "").split()])
+    return program.run(command, env={"PYTHONPATH": path})
+
+
+def left_running(program: Program, command: str = "echo $$ > up; read x < gate") -> int:
+    """A run of a job ``a`` is killed; the job lives on. Returns the job's pid, which it writes into ``up``."""
+    program.config({"a": command})
+    with ended(program.start("-c", "flow.json")) as runner:
+        pid = pid_in(program, "up")
+        kill(runner)
+    return pid
+
+
+def spool_content(**changes: Any) -> dict[str, Any]:
+    """What a spool file of one failed job holds, with changes."""
+    return {
+        "executioner_spool": 1,
+        "history": "/x/history.db",
+        "history_id": "x",
+        "run_id": 1,
+        "application_name": "flow",
+        "start_time": "2026-01-01T00:00:00.000000Z",
+        "reason": "?",
+        "run": {"status": "FAILED"},
+        "jobs": [{"id": "a", "status": "FAILED"}],
+        **changes,
+    }
 
 
 def has_open(pid: int, path: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from faults_tools import Instrumented, held_by_another
 from harness import Program, ended, is_running
-from history_tools import as_an_ordinary_user, gate, kill, names, pid_in, sql
+from history_tools import as_an_ordinary_user, gate, kill, left_running, names, pid_in, sql
 from test_history_failing import fail_in_mid_run
 
 from executioner.history.holder import holder
@@ -327,15 +327,6 @@ def instrumented_elsewhere(tmp_path: Path) -> Any:
 
 
 # --- histories that are gone -----------------------------------------------------------------------
-
-
-def left_running(program: Program) -> int:
-    """A run is killed; its job lives on. Returns the job's pid."""
-    program.config({"a": "echo $$ > up; read x < gate"})
-    with ended(program.start("-c", "flow.json")) as runner:
-        pid = pid_in(program, "up")
-        kill(runner)
-    return pid
 
 
 @pytest.mark.parametrize("how", ["removed", "emptied", "damaged"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from harness import Program, Result, ended
-from history_tools import gate, integrity, pid_in, sql
+from history_tools import gate, integrity, pid_in, spool_content, sql
 from test_history_failing import break_history, fail_in_mid_run, result
 
 from executioner.history.spool import read, write
@@ -235,17 +235,7 @@ def test_a_run_that_is_still_on_is_not_touched(program: Program) -> None:
     with gate(program) as let_through, ended(program.start("-c", "flow.json")) as runner:
         pid_in(program, "a_pid")
         run = program.run_row()
-        content = {
-            "executioner_spool": 1,
-            "history": str(program.history),
-            "history_id": "x",
-            "run_id": 1,
-            "application_name": "flow",
-            "start_time": run["start_time"],
-            "reason": "?",
-            "run": {"status": "FAILED"},
-            "jobs": [{"id": "a", "status": "FAILED"}],
-        }
+        content = spool_content(history=str(program.history), start_time=run["start_time"])
         (program.folder / SPOOL).write_text(json.dumps(content))
         found = refused(program)
         assert (found.code, found.err) == (
@@ -256,24 +246,11 @@ def test_a_run_that_is_still_on_is_not_touched(program: Program) -> None:
         assert runner.wait() == 0
 
 
-GOOD: dict[str, Any] = {
-    "executioner_spool": 1,
-    "history": "/x/history.db",
-    "history_id": "x",
-    "run_id": 1,
-    "application_name": "flow",
-    "start_time": "2026-01-01T00:00:00.000000Z",
-    "reason": "?",
-    "run": {"status": "FAILED"},
-    "jobs": [{"id": "a", "status": "FAILED"}],
-}
-
-
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         ("", "it is not JSON, or was cut"),
-        (json.dumps(GOOD)[:-5], "it is not JSON, or was cut"),
+        (json.dumps(spool_content())[:-5], "it is not JSON, or was cut"),
         ("[" * 100_000, "it is not JSON, or was cut"),
         ('{"jobs": []}', "it does not say that it is one"),
         ("[]", "it does not say that it is one"),
@@ -296,7 +273,7 @@ GOOD: dict[str, Any] = {
 @pytest.mark.promise(7)
 def test_a_file_that_is_no_spool_is_refused(program: Program, content: Any, why: str) -> None:
     """Exit 2, the reason, nothing written, no history made."""
-    text = content if isinstance(content, str) else json.dumps({**GOOD, **content})
+    text = content if isinstance(content, str) else json.dumps(spool_content(**content))
     (program.folder / "s.json").write_text(text)
     found = program("--import-spool", "s.json")
     assert (found.code, found.out) == (2, "")
@@ -307,7 +284,7 @@ def test_a_file_that_is_no_spool_is_refused(program: Program, content: Any, why:
 
 def test_a_file_of_a_newer_program(program: Program) -> None:
     """Exit 2, and what to do."""
-    (program.folder / "s.json").write_text(json.dumps({**GOOD, "executioner_spool": 2}))
+    (program.folder / "s.json").write_text(json.dumps(spool_content(executioner_spool=2)))
     assert program("--import-spool", "s.json") == (
         2,
         "",
@@ -516,10 +493,8 @@ def test_a_fresh_run_beside_waiting_results_says_so(program: Program) -> None:
 
 def test_values_that_no_history_can_hold_are_kept_as_they_would_be_shown(tmp_path: Path) -> None:
     """What is written can be read again: no surrogates, no NaN, no bytes; a name that is taken is passed over."""
-    content = {
-        **GOOD,
-        "jobs": [{"id": "a", "reason": "\udcff", "exit_code": None, "cpu_usage_percent": float("nan")}],
-    }
+    jobs = [{"id": "a", "reason": "\udcff", "exit_code": None, "cpu_usage_percent": float("nan")}]
+    content = spool_content(jobs=jobs)
     (tmp_path / "run.spool.json").touch()
     path = write(str(tmp_path / "run"), {**content, "reason": b"\xff?"})
     assert path == str(tmp_path / "run-2.spool.json")

@@ -21,7 +21,7 @@ from earlier_databases import job as earlier_job
 from earlier_databases import make_earlier, version_6
 from faults_tools import Ended, Many
 from harness import DEADLINE_S, ROOT, Program, ended, wait_until
-from history_tools import gate, kill, ordinary_user, pid_in, sql, wait_for_end
+from history_tools import gate, kill, ordinary_user, pid_in, spool_content, sql, wait_for_end
 from screens import figures
 
 _PIDS = re.compile(r"\bpid \d+ *(?=  since)|\bpid \d+|(?<=kill -- -)\d+")
@@ -202,6 +202,17 @@ def group(title: str) -> Callable[[Callable[[Stage], None]], Callable[[Stage], N
 
 
 # --- the command line ----------------------------------------------------------------------------
+
+
+def followed(stage: Stage, title: str, let_on: Callable[[], object], run: str, job: str) -> None:
+    """Follow a log; once it is said what is waited for, the job goes on."""
+    args = ("--show-log", run, job, "--follow")
+    with ended(stage.program.start(*args)) as follower:
+        assert follower.stderr is not None
+        told = follower.stderr.readline()
+        let_on()
+        out, err = follower.communicate()
+    stage.note(title, f"executioner.py {' '.join(args)}", follower.returncode, out, told + err)
 
 
 @group("Command line")
@@ -607,13 +618,7 @@ def midstream(stage: Stage) -> None:
     with gate(program) as let_through:
         with ended(program.start("-c", "live.json")) as runner:
             pid_in(program, "up")
-            with ended(program.start("--show-log", "last", "b", "--follow")) as follower:
-                assert follower.stderr is not None
-                waiting = follower.stderr.readline()
-                let_through()
-                out, err = follower.communicate()
-            typed = "executioner.py --show-log last b --follow"
-            stage.note("a log that is yet to come", typed, follower.returncode, out, waiting + err)
+            followed(stage, "a log that is yet to come", let_through, "last", "b")
             runner.communicate()
         first = str(program.rows("SELECT max(run_id) AS it FROM run_metadata")[0]["it"])
         (stage.folder / "up").unlink()
@@ -805,13 +810,7 @@ def left_behind(stage: Stage) -> None:
         )
         stage("marking one", "--mark-success", "1", "a", "--yes")
         stage("a run that shows them", "--show-run", "1")
-        with ended(program.start("--show-log", "1", "a", "--follow")) as follower:
-            assert follower.stderr is not None
-            told = follower.stderr.readline()
-            let_through()
-            out, err = follower.communicate()
-        typed = "executioner.py --show-log 1 a --follow"
-        stage.note("following one to its end", typed, follower.returncode, out, told + err)
+        followed(stage, "following one to its end", let_through, "1", "a")
         stage.jobs(job("a"), job("b"))
         stage(
             "ending the other", "-c", "flow.json", "--resume-from", "1", "--kill-leftovers", "--if-changed", "keep"
@@ -981,17 +980,7 @@ def _fail(stage: Stage, *more: Mapping[str, Any], history: Path | None = None) -
 def importing(stage: Stage) -> None:
     """--import-spool: what is no such file, which history and run are meant, and what was done."""
     program = stage.program
-    good: dict[str, Any] = {
-        "executioner_spool": 1,
-        "history": "/x/history.db",
-        "history_id": "x",
-        "run_id": 1,
-        "application_name": "flow",
-        "start_time": "2026-01-01T00:00:00.000000Z",
-        "reason": "?",
-        "run": {"status": "FAILED"},
-        "jobs": [{"id": "a", "status": "FAILED"}],
-    }
+    good = spool_content()
     os.mkfifo(stage.folder / "pipe")
     stage("no such file", "--import-spool", "nope.spool.json")
     stage("a folder", "--import-spool", ".")

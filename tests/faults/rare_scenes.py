@@ -6,7 +6,6 @@ What the program says is its own. Waits are shortened, but shown as long as they
 import contextlib
 import fcntl
 import os
-import subprocess
 from collections.abc import Iterator
 
 from error_scenes import Stage, group, job
@@ -154,7 +153,7 @@ def held(stage: Stage) -> None:
     stage.jobs(job("a", "echo $$ > up; read x < gate"), job("b", "true", "a"))
     with gate(program) as let_through:
         command = stage.command_elsewhere(_HURRY, "-c", "flow.json")
-        with ended(_start(command, program)) as runner:
+        with ended(program.launch(command)) as runner:
             pid_in(program, "up")
             with held_by_another(program.history):
                 let_through()
@@ -179,18 +178,6 @@ def _guarded(program: Program) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-def _start(command: list[str], program: Program) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command,
-        cwd=program.folder,
-        env=program.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @group("Rare: histories")

@@ -264,15 +264,7 @@ def test_a_history_that_is_held_for_30_seconds(program: Program, nightly: bool, 
 
 def at_the_barrier(program: Program, *args: str) -> "subprocess.Popen[str]":
     """Start the program so that it begins when the gate ``barrier`` lets it."""
-    return subprocess.Popen(
-        ["sh", "-c", 'read x < barrier; exec "$@"', "sh", *program.command(*args)],
-        cwd=program.folder,
-        env=program.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return program.launch(["sh", "-c", 'read x < barrier; exec "$@"', "sh", *program.command(*args)])
 
 
 def whole_history(program: Program, runs: int, jobs: dict[str, int]) -> None:

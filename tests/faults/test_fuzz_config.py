@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from every_key import every_key
 from faults_tools import Ended, Many, assert_no_fault, glance, many
 from harness import ROOT, Program, ended
 
@@ -24,62 +25,24 @@ MOST_SECONDS = 10.0
 MOST_MIB = 400.0
 _MOST_RETRIES = 2
 
-#: Every documented key, each with a value that is right.
-EVERY_KEY: dict[str, Any] = {
-    "application_name": "all",
-    "name": "all",
-    "working_dir": ".",
-    "log_dir": "./logs",
-    "history_db": "own.db",
-    "parallel": True,
-    "max_workers": 4,
-    "max_active_runs": 3,
-    "continue_on_error": True,
-    "default_timeout": 60,
-    "default_max_retries": 1,
-    "default_retry_delay": 0,
-    "default_retry_backoff": 2,
-    "default_retry_jitter": 0,
-    "default_max_retry_time": 90.5,
-    "default_retry_on_exit_codes": [1, -9],
-    "default_retry_on_status": ["failed"],
-    "kill_grace": 1,
-    "env_variables": {"A": "x", "B": 1, "C": 1.5, "D": True, "E": "${A}${B}", "_comment": []},
-    "inherit_shell_env": ["PATH"],
-    "allow_shell": False,
-    "command_whitelist": ["true", "echo"],
-    "dependency_plugins": ["rows.py", {"name": "n", "path": "sub/more.py"}],
-    "email_address": ["ops@example.com"],
-    "email_on_success": True,
-    "email_on_failure": False,
-    "smtp_server": "mail",
-    "smtp_port": 25,
-    "smtp_user": "u",
-    "smtp_password": "p",
-    "smtp_tls": "ssl",
-    "security_policy": "warn",
-    "jobs": [
-        {"id": "first", "command": "echo 1"},
-        {
-            "id": "a",
-            "command": "echo ${A}",
-            "description": "A",
-            "dependencies": ["first"],
-            "timeout": 5,
-            "env_variables": {"X": "${A}"},
-            "working_dir": "sub",
-            "max_retries": 2,
-            "retry_delay": 0,
-            "retry_backoff": 1,
-            "retry_jitter": 0.5,
-            "max_retry_time": 10,
-            "retry_on_status": ["ERROR"],
-            "retry_on_exit_codes": [2],
-            "pre_checks": [{"name": "check_file_exists", "params": {"path": "."}}],
-            "post_checks": [{"name": "rows", "params": {"least": 1}}, {"name": "n"}],
-        },
-    ],
-}
+#: Every documented key, each with a value that is right where these files are.
+EVERY_KEY = every_key(
+    {
+        "working_dir": ".",
+        "log_dir": "./logs",
+        "history_db": "own.db",
+        "max_active_runs": 3,
+        "env_variables": {"A": "x", "B": 1, "C": 1.5, "D": True, "E": "${A}${B}", "_comment": []},
+        "command_whitelist": ["true", "echo"],
+        "dependency_plugins": ["rows.py", {"name": "n", "path": "sub/more.py"}],
+    },
+    {
+        "max_retries": 2,
+        "retry_delay": 0,
+        "pre_checks": [{"name": "check_file_exists", "params": {"path": "."}}],
+        "post_checks": [{"name": "rows", "params": {"least": 1}}, {"name": "n"}],
+    },
+)
 _PLUGIN = "CHECKS = {'rows': lambda **params: True}\n"
 _MORE = "class PLUGIN_CLASS:\n    def __init__(self, params): pass\n    def check(self): return True\n"
 

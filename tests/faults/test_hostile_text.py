@@ -436,16 +436,8 @@ def test_all_that_is_made_is_private(program: Program, umask: int) -> None:
     before = set(tree(program.folder, program.home)) | {str(program.folder / "gate")}
     with gate(program) as let_through:
         script = f'umask {umask:03o}; exec "$@"'
-        with ended(
-            subprocess.Popen(
-                ["sh", "-c", script, "sh", *program.command("-c", "flow.json")],
-                cwd=program.folder,
-                env=program.environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        ) as runner:
+        command = ["sh", "-c", script, "sh", *program.command("-c", "flow.json")]
+        with ended(program.launch(command, stdout=subprocess.DEVNULL)) as runner:
             logs = program.folder / "deep/logs"
             log = logs / "executioner.flow.job-a.run-1.log"
             wait_until(lambda: log.exists() and program.statuses()["a"] == "RUNNING", "the job to start")

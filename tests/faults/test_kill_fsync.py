@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -23,19 +22,10 @@ def killed_at(program: Program, call: int, *args: str) -> Result:
         *("-e", "trace=fsync,fdatasync", "-e", f"inject=fsync,fdatasync:signal=SIGKILL:when={call}"),
         *program.command(*args),
     ]
-    done = subprocess.run(
-        command,
-        cwd=program.folder,
-        env=program.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if "ptrace" in done.stderr:
+    result = program.run(command)
+    if "ptrace" in result.err:
         pytest.skip("strace is not permitted here")
-    return Result(done.returncode, done.stdout, done.stderr)
+    return result
 
 
 @pytest.mark.parametrize("before", ["new history", "history exists", "resume"])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from faults_tools import nobody_left
-from harness import Program, ended, is_running
-from history_tools import gate, kill, pid_in
+from harness import Program, is_running
+from history_tools import gate, left_running
 
 pytestmark = pytest.mark.promise(5)
 
@@ -25,13 +25,8 @@ def blind(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
-def left_running(program: Program) -> int:
-    """A run is killed; its job lives on. Returns the job's pid."""
-    program.config({"a": "[ -e up ] && exit; echo $$ > up; read x < gate"})
-    with ended(program.start("-c", "flow.json")) as runner:
-        pid = pid_in(program, "up")
-        kill(runner)
-    return pid
+#: A job that waits, and when it is run again does not.
+WAITS_ONCE = "[ -e up ] && exit; echo $$ > up; read x < gate"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +44,7 @@ def test_nothing_is_begun_that_could_not_be_ended(
 ) -> None:
     """Exit 3 and how to install it: a job that still runs is not started again, nor marked."""
     with nobody_left(program.folder), gate(program):
-        pid = left_running(program)
+        pid = left_running(program, WAITS_ONCE)
         result = program(*words, env=blind)
         assert is_running(pid)
         assert (result.code, result.out) == (3, "")
@@ -65,7 +60,7 @@ def test_the_doctor_does_not_say_what_it_cannot_know(
 ) -> None:
     """That processes cannot be looked at is a problem, and no word is said of what would be found."""
     with nobody_left(program.folder), gate(program):
-        left_running(program)
+        left_running(program, WAITS_ONCE)
         if is_gone:
             program.history.unlink()
         result = program("--doctor", env=blind)

@@ -51,15 +51,21 @@ class Shared:
 
     def crash(self) -> None:
         """Add a run whose runner was killed: the write-ahead log then holds what counts."""
-        self.owner.config({"z": "echo x > up; read x < gate"}, "killed.json", history_db="db/history.db")
-        with (
-            gate(self.folder / "gate"),
-            ended(self.owner.start("-c", "killed.json")) as runner,
-        ):
-            self.owner.wait_for("up")
+        with self.waiting(self.owner, "z", "db/history.db") as (_, runner):
             runner.kill()
             runner.communicate()
         self.open_up()
+
+    @contextlib.contextmanager
+    def waiting(
+        self, whose: Program, job: str, history_db: str
+    ) -> "Iterator[tuple[Callable[[], None], subprocess.Popen[str]]]":
+        """A run of one job, which waits until the gate that is yielded lets it on."""
+        whose.config({job: "echo x > up; read x < gate"}, "waits.json", history_db=history_db)
+        with gate(self.folder / "gate") as let_on, ended(whose.start("-c", "waits.json")) as runner:
+            (self.folder / "gate").chmod(0o666)
+            self.owner.wait_for("up")
+            yield let_on, runner
 
     @contextlib.contextmanager
     def rights(self, files: int, folder: int) -> Iterator[None]:
@@ -145,19 +151,15 @@ def test_a_history_that_becomes_read_only_in_mid_run(shared: Shared) -> None:
     shared.db.chmod(0o777)
     (shared.db / "history.db").chmod(0o666)
     (shared.db / "history.db.lock").chmod(0o666)
-    shared.owner.config({"a": "echo x > up; read x < gate"}, "next.json", history_db="db/history.db")
     with (
-        gate(shared.folder / "gate") as let_on,
-        ended(shared.stranger.start("-c", "next.json")) as runner,
+        shared.waiting(shared.stranger, "a", "db/history.db") as (let_on, runner),
+        shared.rights(0o444, 0o555),
     ):
-        (shared.folder / "gate").chmod(0o666)
-        shared.owner.wait_for("up")
-        with shared.rights(0o444, 0o555):
-            let_on()
-            out, err = runner.communicate(timeout=60)
-            # the folder lets nobody remove the write-ahead log: it stays, and belongs to the rest
-            assert (runner.returncode, err) == (0, ""), out
-            assert "SUCCESS" in shared.owner("--list-runs", "--last", "1", "--db", "db/history.db").out
+        let_on()
+        out, err = runner.communicate(timeout=60)
+        # the folder lets nobody remove the write-ahead log: it stays, and belongs to the rest
+        assert (runner.returncode, err) == (0, ""), out
+        assert "SUCCESS" in shared.owner("--list-runs", "--last", "1", "--db", "db/history.db").out
     assert shared.owner.run_row(2)["status"] == "SUCCESS"
     assert integrity(shared.owner.history) == ["ok"]
 
@@ -236,13 +238,7 @@ def test_a_log_folder_that_is_closed_in_mid_run(shared: Shared) -> None:
 @pytest.mark.promise(9)
 def test_results_that_cannot_be_kept_in_a_folder_of_somebody_else(shared: Shared) -> None:
     """History gone and log folder closed: exit 3, and it is said that the results could not be kept, and why."""
-    shared.stranger.config({"a": "echo x > up; read x < gate"}, "mine.json", history_db="mine.db")
-    with (
-        gate(shared.folder / "gate") as let_on,
-        ended(shared.stranger.start("-c", "mine.json")) as runner,
-    ):
-        (shared.folder / "gate").chmod(0o666)
-        shared.owner.wait_for("up")
+    with shared.waiting(shared.stranger, "a", "mine.db") as (let_on, runner):
         shared.logs.chmod(0o555)
         (shared.folder / "mine.db").unlink()
         let_on()

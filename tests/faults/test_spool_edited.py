@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from faults_tools import assert_no_fault, many
 from harness import Program
-from history_tools import as_an_ordinary_user
+from history_tools import as_an_ordinary_user, spool_content
 
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS
 
@@ -24,18 +24,9 @@ def finished_run(program: Program, **content: Any) -> dict[str, Any]:
     program.config({"a": "true", "b": "false"})
     assert program("-c", "flow.json").code == 1
     run = program.run_row()
-    spool = {
-        "executioner_spool": 1,
-        "history": str(program.history),
-        "history_id": "x",
-        "run_id": 1,
-        "application_name": "flow",
-        "start_time": run["start_time"],
-        "reason": "?",
-        "run": {"status": "FAILED", "total_jobs": 2},
-        "jobs": [{"id": "a", "status": "SUCCESS"}],
-        **content,
-    }
+    usual = {"run": {"status": "FAILED", "total_jobs": 2}, "jobs": [{"id": "a", "status": "SUCCESS"}]}
+    where = {"history": str(program.history), "start_time": run["start_time"]}
+    spool = spool_content(**where, **{**usual, **content})
     (program.folder / "s.json").write_text(json.dumps(spool))
     return spool
 

@@ -75,18 +75,25 @@ def test_few_descriptors_and_many_workers(program: Program, limit: int, checks: 
         assert line.startswith("Warning: ") and "open files" in line and " at a time" in line
 
 
+@contextlib.contextmanager
+def user_of_few_processes(uid: int, most: int) -> Iterator[Stranger]:
+    """The program as run by a user of whom no other process is, and who can have only so many."""
+    needs_root("be a user of whom no other process is")
+    prlimit = tool("prlimit", "the limit cannot be set for another user alone")
+    with public_folder() as folder:
+        stranger = Stranger(folder / "work")
+        stranger.prefix = [*Stranger.becoming(uid), prlimit, f"--nproc={most}:{most}"]
+        stranger.folder.chmod(0o777)
+        os.chown(stranger.home, uid, -1)
+        yield stranger
+
+
 @pytest.mark.promise(1)
 def test_few_processes_and_many_workers() -> None:
     """Where the system lets its user start only a few processes jobs wait for each other: all succeed, and a
     warning says how many run at a time.
     """
-    needs_root("be a user of whom no other process is")
-    prlimit = tool("prlimit", "the limit cannot be set for another user alone")
-    with public_folder() as folder:
-        stranger = Stranger(folder / "work")
-        stranger.prefix = [*Stranger.becoming(64321), prlimit, "--nproc=6:6"]
-        stranger.folder.chmod(0o777)
-        os.chown(stranger.home, 64321, -1)
+    with user_of_few_processes(64321, 6) as stranger:
         stranger.config({f"j{at}": "sleep 0.05" for at in range(24)})  # each is one process
         result = stranger("-c", "flow.json", "-j", "12")
         assert result.code == 0, result
@@ -100,13 +107,7 @@ def test_few_processes_and_many_workers() -> None:
 @pytest.mark.promise(1)
 def test_no_process_at_all() -> None:
     """Where not one process can be started each job is ERROR and says why, and the run FAILED."""
-    needs_root("be a user of whom no other process is")
-    prlimit = tool("prlimit", "the limit cannot be set for another user alone")
-    with public_folder() as folder:
-        stranger = Stranger(folder / "work")
-        stranger.prefix = [*Stranger.becoming(64322), prlimit, "--nproc=1:1"]
-        stranger.folder.chmod(0o777)
-        os.chown(stranger.home, 64322, -1)
+    with user_of_few_processes(64322, 1) as stranger:
         stranger.config({"a": "true", "b": "true"}, continue_on_error=True)
         result = stranger("-c", "flow.json", "-j", "2")
         assert result.code == 1, result
