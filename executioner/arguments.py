@@ -295,7 +295,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Arguments:
         UsageError: what they ask for cannot be done.
     """
     for word in argv:
-        if re.fullmatch(_NOT_A_VALUE, word):  # argparse would take it for no value at all
+        if word.endswith("--") and re.fullmatch(_NOT_A_VALUE, word):  # argparse would take it for no value at all
             parser.error(f'{word[:-2].rstrip("=")}: expected a value, got "--"')
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
@@ -367,20 +367,17 @@ def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv:
         parser.error(f"--format json does not go with {_flag(modes[0])}")
     if not modes:
         _check_resume(parser, arguments)
-    if arguments.mark_success is not None:
-        if len(arguments.mark_success) < 2:
-            parser.error("--mark-success: expected a run id and at least one job")
-        try:
-            arguments.mark_success[0] = _run_id(arguments.mark_success[0])
-        except argparse.ArgumentTypeError as exc:
-            parser.error(f"argument --mark-success: {exc}")
-    if arguments.show_log is not None:
-        if len(arguments.show_log) > 2:
-            parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
-        try:
-            arguments.show_log[0] = _run_id(arguments.show_log[0])
-        except argparse.ArgumentTypeError as exc:
-            parser.error(f"argument --show-log: {exc}")
+    if arguments.mark_success is not None and len(arguments.mark_success) < 2:
+        parser.error("--mark-success: expected a run id and at least one job")
+    if arguments.show_log is not None and len(arguments.show_log) > 2:
+        parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
+    for name in ("mark_success", "show_log"):
+        words = getattr(arguments, name)
+        if words is not None:
+            try:
+                words[0] = _run_id(words[0])
+            except argparse.ArgumentTypeError as exc:
+                parser.error(f"{_flag(name)}: {exc}")
 
 
 def _check_resume(parser: argparse.ArgumentParser, arguments: Arguments) -> None:

@@ -15,6 +15,7 @@ from time import monotonic, time
 from executioner import joblog
 from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
+from executioner.folders import file_id
 from executioner.model import Attempt, Job, JobStatus
 from executioner.process import Launcher
 from executioner.record import Record
@@ -165,11 +166,11 @@ class Starter:
             if conditions.logs_only_in == job.working_dir and not os.path.isdir(job.working_dir):
                 raise FileNotFoundError(exc.errno, _GONE, job.working_dir) from exc
             raise
-        if of > 1 and path != progress.log_path:
-            progress.log_id = joblog.file_id(fd)
+        anew = path != progress.log_path
+        if of > 1 and anew:
+            progress.log_id = file_id(fd)
         attempt = f", attempt {number} of {of}" if of > 1 else ""
         try:
-            anew = path != progress.log_path
             frame = joblog.begin(fd, path, f"{job.id}, run {conditions.run_id}{attempt}", anew=anew)
         except OSError:
             os.close(fd)
@@ -259,7 +260,7 @@ class Starter:
 
     def family(self, running: Running) -> Family:
         """All processes of an attempt."""
-        log = joblog.file_id(running.frame.fd)
+        log = file_id(running.frame.fd)
         return Family(running.pid, self._mark(running), running.alone_since, log)
 
 

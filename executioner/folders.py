@@ -24,6 +24,15 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
+def file_id(file: str | int) -> tuple[int, int] | None:
+    """What tells a file, by its path or open, from another that takes its place; None where there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def open_regular(path: str) -> int:
     """Open a regular file for reading. What is none is refused: a FIFO would block for ever.
 

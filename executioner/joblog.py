@@ -12,7 +12,7 @@ import os
 import time
 from functools import lru_cache
 
-from executioner.folders import make_folder, open_regular
+from executioner.folders import file_id, make_folder, open_regular
 from executioner.record import Record
 from executioner.render.text import duration, safe
 
@@ -111,15 +111,6 @@ def _takes_from_owner() -> bool:
     mask = os.umask(0o077)
     os.umask(mask)
     return bool(mask & 0o600)
-
-
-def file_id(fd: int) -> tuple[int, int] | None:
-    """What tells an open file from all others; None where the system does not say."""
-    try:
-        status = os.fstat(fd)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def reopen(

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from executioner.family import BOOT_CLOCK, Family, Process, ProcessTable, one_process, process_table
 from executioner.record import Record
@@ -19,6 +19,9 @@ from executioner.record import Record
 _FIRST_LOOK_S = 0.02
 _LONGEST_LOOK_S = 0.25
 _LAST_RESORT_S = 10.0  # after KILL
+
+#: By pid, the files that a process has as its stdout and stderr.
+Outputs = Mapping[int, Set[str]]
 
 
 class Leftover(Record):
@@ -42,36 +45,36 @@ class Leftover(Record):
     log_path: str | None
     created_at: float
 
-    def owns(self, process: Process) -> bool:
+    def owns(self, process: Process, outputs: Outputs) -> bool:
         """Whether a process shows by itself that it is the job's."""
         marks = (process.trace or "").split()
-        return any(mark.startswith(self.mark) for mark in marks) or _writes_to(process.pid, self.log_path)
+        return any(mark.startswith(self.mark) for mark in marks) or self.log_path in outputs[process.pid]
+
+
+def outputs_of(table: ProcessTable) -> Outputs:
+    """What processes have as their stdout and stderr. proc(5)."""
+    found: dict[int, set[str]] = {}
+    for process in table:
+        names = found[process.pid] = set()
+        for fd in (1, 2):
+            with contextlib.suppress(OSError):
+                names.add(os.readlink(f"/proc/{process.pid}/fd/{fd}"))
+    return found
 
 
 def find(
-    run_id: int, run_token: str, jobs: Iterable[tuple[str, str | None]], table: ProcessTable
+    run_id: int, run_token: str, jobs: Iterable[tuple[str, str | None]], table: ProcessTable, outputs: Outputs
 ) -> list[Leftover]:
     """Those of some jobs of a run, each given with its log, that still have a process."""
     found = []
     for job, log_path in jobs:
         candidate = Leftover(run_id, job, 0, 0.0, f"{run_token}/{job}/", log_path, 0.0)
-        processes = [process for process in table if candidate.owns(process)]
+        processes = [process for process in table if candidate.owns(process, outputs)]
         if processes:
             oldest = min(processes, key=lambda process: (process.created_at, process.pid))
             since = time.time() - (time.clock_gettime(BOOT_CLOCK) - oldest.created_at)
             found.append(candidate._replace(pid=oldest.pid, since=since, created_at=oldest.created_at))
     return found
-
-
-def _writes_to(pid: int, path: str | None) -> bool:
-    """Whether a process has a file as its stdout or stderr. proc(5)."""
-    if path is None:
-        return False
-    for fd in (1, 2):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/fd/{fd}") == path:
-                return True
-    return False
 
 
 def has_process(one: Leftover) -> bool:
@@ -82,14 +85,16 @@ def has_process(one: Leftover) -> bool:
 
 def holds_us(one: Leftover) -> bool:
     """Whether this very process is one of the job's: it must not end itself."""
-    return os.getsid(0) in {family.leader for family in _families(one, process_table())}
+    table = process_table()
+    return os.getsid(0) in {family.leader for family in _families(one, table, outputs_of(table))}
 
 
 def end(leftovers: Sequence[Leftover], grace_s: float) -> list[Leftover]:
     """End all processes of leftovers, gracefully at first; returns those that could not be ended."""
     table = process_table()
+    outputs = outputs_of(table)
     for one in leftovers:
-        for family in _families(one, table):
+        for family in _families(one, table, outputs):
             family.send(signal.SIGTERM, table)
     left = _wait(leftovers, grace_s, kill=False)
     return _wait(left, _LAST_RESORT_S, kill=True) if left else []
@@ -102,7 +107,10 @@ def _wait(leftovers: Sequence[Leftover], most_s: float, *, kill: bool) -> list[L
     left = list(leftovers)
     while True:
         table = process_table()
-        left = [one for one in left if any(_pressed(family, table, kill) for family in _families(one, table))]
+        outputs = outputs_of(table)
+        left = [
+            one for one in left if any(_pressed(family, table, kill) for family in _families(one, table, outputs))
+        ]
         if not left or time.monotonic() >= give_up:
             return left
         time.sleep(step)
@@ -114,13 +122,13 @@ def _pressed(family: Family, table: ProcessTable, kill: bool) -> int:
     return family.send(signal.SIGKILL, table) if kill else len(family.members(table))
 
 
-def _families(one: Leftover, table: ProcessTable) -> list[Family]:
+def _families(one: Leftover, table: ProcessTable, outputs: Outputs) -> list[Family]:
     """The families of a leftover: one for each session that a process of it is in.
 
     A session's number is not given away while it has a member, so each leads to that job's
     processes alone.
     """
-    return [Family(session, one.mark) for session in sorted({p.session for p in table if one.owns(p)})]
+    return [Family(session, one.mark) for session in sorted({p.session for p in table if one.owns(p, outputs)})]
 
 
 class Orphan(Record):

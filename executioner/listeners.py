@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from executioner import joblog
 from executioner.events import (
-    AttemptFailed,
     AttemptStarting,
     Event,
     JobEnded,
@@ -128,14 +127,14 @@ class Reporter:
         if palette != _PLAIN:
             line = event_line(event, self._tally.ended, self._total, palette, verbose=True)
         lines = [f"{clock_time(event.at)} {line}"]
-        if isinstance(event, JobEnded | AttemptFailed) and event.attempts:
+        if isinstance(event, JobEnded) and event.status in FAILURES and event.attempts:
             lines += self._tail(event)
         return lines
 
-    def _tail(self, event: JobEnded | AttemptFailed) -> list[str]:
+    def _tail(self, event: JobEnded) -> list[str]:
         """The output's last lines, of a job that has failed for good."""
         last = event.attempts[-1]
-        if isinstance(event, AttemptFailed) or event.status not in FAILURES or event.log_path is None:
+        if event.log_path is None:
             return []
         start, end = last.log_start or 0, last.log_end or 0
         try:

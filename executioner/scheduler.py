@@ -392,11 +392,11 @@ class Scheduler:
 
     def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> bool:
         """Plan the next attempt, if there is to be one."""
-        if self._stopped:
+        policy = running.job.retry
+        if self._stopped or running.number > policy.max_retries:
             return False
         from executioner import retry
 
-        policy = running.job.retry
         now = monotonic()
         elapsed = now - (progress.started_mono or now)
         wait = retry.next_wait_s(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from executioner import leftovers
 from executioner.commands.guards import missing_packages
 from executioner.commands.leftovers import find_leftovers
-from executioner.commands.surroundings import Patient, log_folder
+from executioner.commands.surroundings import Patient
 from executioner.errors import HistoryError, RunRefusedError, UsageError
 from executioner.history import spool
 from executioner.history.crashes import Suspects
@@ -42,7 +42,7 @@ def aftermath(patient: Patient, history: History | None) -> Iterator[Finding]:
 
 def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> Iterator[Finding]:
     """Results that the history could not take and that nobody has imported."""
-    folders = {log_folder(patient), *(os.path.dirname(run.log_path) for run in runs if run.log_path)}
+    folders = {patient.logs, *(os.path.dirname(run.log_path) for run in runs if run.log_path)}
     found = False
     for path in sorted(path for folder in folders if folder for path in _spool_files(folder)):
         shown = patient.shown(path)

@@ -13,7 +13,7 @@ from executioner.commands.aftermath import aftermath
 from executioner.commands.context import Context, history_place, invocation
 from executioner.commands.guards import install_step, missing_packages
 from executioner.commands.past import configured_history
-from executioner.commands.surroundings import Patient, size, surroundings
+from executioner.commands.surroundings import Patient, log_folder, size, surroundings
 from executioner.commands.workflow import load
 from executioner.errors import DamagedHistoryError, ExecutionerError
 from executioner.folders import check_can_hold
@@ -23,7 +23,7 @@ from executioner.history.reader import History
 from executioner.model import NextStep, Workflow
 from executioner.render.command import Invocation
 from executioner.render.doctor import Finding, Level, doctor_lines, doctor_object
-from executioner.render.text import count, quoted, shown_path
+from executioner.render.text import count, first_of, quoted, shown_path
 
 _MOST_FAULTS = 5
 _COMING = {
@@ -38,7 +38,7 @@ def doctor(context: Context) -> int:
     history, origin = history_place(context, lambda: _configured(context))
     typed = invocation(context, options.config, history)
     workflow, config_findings = _config(context, typed)
-    patient = Patient(context, history, origin, workflow, typed)
+    patient = Patient(context, history, origin, workflow, typed, log_folder(workflow, history))
     findings = [_program(), _sqlite(), *config_findings, *_history(patient), *surroundings(patient)]
     if options.quiet:
         findings = [one for one in findings if one.level is Level.PROBLEM]
@@ -136,10 +136,7 @@ def _history(patient: Patient) -> Iterator[Finding]:
 
 def _integrity(patient: Patient, found: Sequence[str]) -> Finding:
     """What to do about what SQLite's own check finds."""
-    faults = [
-        *found[:_MOST_FAULTS],
-        *([f"... and {len(found) - _MOST_FAULTS} more"] if found[_MOST_FAULTS:] else []),
-    ]
+    faults = first_of(found, _MOST_FAULTS)
     if not all("index" in fault for fault in found):  # SQLite has words alone for it
         return _damaged(patient, Finding("Integrity", Level.PROBLEM, "it is damaged", faults))
     return Finding(

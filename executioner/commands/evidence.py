@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 
 from executioner.commands.configfile import config_content
-from executioner.commands.leftovers import find_leftovers
+from executioner.commands.leftovers import leftovers_of
+from executioner.config.parse import sha256_hex
 from executioner.history.crashes import Suspects
 from executioner.history.liveness import NO_RESULT
-from executioner.history.lock import this_process
 from executioner.history.reader import History
 from executioner.joblog import tail
 from executioner.model import JobStatus, RunStatus
@@ -54,7 +53,7 @@ def config_state(run: Run) -> tuple[str | None, bool]:
         return f"cannot be read: {exc.strerror}", True
     if run.config_hash is None:
         return None, True
-    same = hashlib.sha256(content).hexdigest() == run.config_hash
+    same = sha256_hex(content) == run.config_hash
     return "unchanged since" if same else CHANGED, True
 
 
@@ -63,8 +62,7 @@ def survivors(history: History, details: RunDetails) -> list[Survivor]:
     run = details.run
     if run.status != RunStatus.INTERRUPTED or not any(job.reason == NO_RESULT for job in details.jobs):
         return []
-    crashes = history.crashes(Suspects(run_id=run.run_id), this_process().boot_id)
-    return [Survivor(one.job, one.pid) for one in find_leftovers(crashes, history.identity)]
+    return [Survivor(one.job, one.pid) for one in leftovers_of(history, Suspects(run_id=run.run_id))]
 
 
 def last_output(job: Job, lines: int) -> list[str]:

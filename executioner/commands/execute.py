@@ -159,14 +159,12 @@ class Execution:
         return finish.conclude(outcome, tally, log)
 
     def _say_it_waits(self) -> None:
-        from executioner.history.holder import holder
+        from executioner.history.holder import holder_words
 
         if self._context.options.quiet:
             return
-        who = holder(self._writer.path)
         err = self._terminal.err
-        by = "another process" if who is None else f"process {who}"
-        err.write(note_text(f"waiting for the history, which {by} has locked"))
+        err.write(note_text(f"waiting for the history, which {holder_words(self._writer.path)} has locked"))
         err.drain()
 
     def _durations_s(self) -> Mapping[str, Sequence[float]]:

@@ -15,7 +15,7 @@ from executioner.mounts import network_file_system
 from executioner.plan import Preferences
 from executioner.records import PastJob
 from executioner.render.command import Invocation
-from executioner.render.text import count, local_time, quoted, safe
+from executioner.render.text import count, first_of, local_time, quoted, safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,12 +68,16 @@ def near_misses(unknown: Sequence[str], known: Collection[str]) -> list[str]:
 
     found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
     named = len(unknown) > 1
-    return [f'{f"{json.dumps(name)}: " if named else ""}did you mean "{near[0]}"?' for name, near in found if near]
+    return [
+        f"{f'{json.dumps(name)}: ' if named else ''}did you mean {json.dumps(near[0])}?"
+        for name, near in found
+        if near
+    ]
 
 
-def missing_packages() -> list[str]:
+def missing_packages(needed: Sequence[str] = _NEEDED) -> list[str]:
     """The packages that this program needs and this Python has not; a look at their folders, not an import."""
-    return [name for name in _NEEDED if not any(finder.find_spec(name, None) for finder in sys.meta_path)]
+    return [name for name in needed if not any(finder.find_spec(name, None) for finder in sys.meta_path)]
 
 
 def install_step(missing: Sequence[str]) -> NextStep:
@@ -88,7 +92,7 @@ def check_installation() -> None:
     Raises:
         RunRefusedError: it is not there.
     """
-    if not any(finder.find_spec("psutil", None) for finder in sys.meta_path):
+    if missing_packages(("psutil",)):
         missing = missing_packages()
         raise RunRefusedError(
             "This Python lacks packages that executioner needs",
@@ -178,17 +182,14 @@ def refuse_unproven(context: Context, typed: Invocation, unproven: Unproven) -> 
         return
     width = max(len(name) for name, _ in unproven[:_MOST_NAMED])
     details = [
-        f"{name:{width}}  {'never run' if result is None else record_text(result)}"
-        for name, result in unproven[:_MOST_NAMED]
+        f"{name:{width}}  {'never run' if result is None else record_text(result)}" for name, result in unproven
     ]
-    if len(unproven) > _MOST_NAMED:
-        details.append(f"... and {len(unproven) - _MOST_NAMED} more")
     them = "them" if len(unproven) > 1 else "it"
     have = "have" if len(unproven) > 1 else "has"
     raise UsageError(
         f"{count(len(unproven), 'job')} before {options.from_job} {have} no SUCCESS on record",
         str(options.config),
-        details=details,
+        details=first_of(details, _MOST_NAMED),
         assurance="Nothing was run.",
         steps=[
             NextStep(

@@ -10,12 +10,17 @@ from executioner import leftovers
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError
 from executioner.family import process_table, token
-from executioner.history.crashes import Crash
+from executioner.history.crashes import Crash, Suspects
+from executioner.history.lock import this_process
 from executioner.leftovers import Leftover
 from executioner.model import NextStep
 from executioner.render.command import Invocation
 from executioner.render.error import note_text, warning_text
 from executioner.render.text import count, duration, local_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executioner.history.reader import History
 
 _MOST_FOLLOWED = 3
 
@@ -25,13 +30,17 @@ def find_leftovers(crashes: Sequence[Crash], identity: Callable[[], Mapping[str,
     if not crashes:
         return []
     database, table = identity()["id"], process_table()
-    return [
-        one
-        for crash in crashes
-        for one in leftovers.find(
-            crash.run_id, token(database, crash.run_id, crash.pid, crash.start_ticks), crash.jobs, table
-        )
-    ]
+    outputs = leftovers.outputs_of(table)
+    found: list[Leftover] = []
+    for crash in crashes:
+        run_token = token(database, crash.run_id, crash.pid, crash.start_ticks)
+        found += leftovers.find(crash.run_id, run_token, crash.jobs, table, outputs)
+    return found
+
+
+def leftovers_of(history: History, suspects: Suspects) -> list[Leftover]:
+    """What is left of those of some runs that died, those of the newest first."""
+    return find_leftovers(history.crashes(suspects, this_process().boot_id), history.identity)
 
 
 def check_leftovers(context: Context, typed: Invocation, found: Sequence[Leftover]) -> Sequence[Leftover]:

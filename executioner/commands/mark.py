@@ -8,7 +8,7 @@ from time import time
 
 from executioner.commands.context import Context, run_flags, user_name
 from executioner.commands.guards import check_installation, near_misses
-from executioner.commands.leftovers import find_leftovers
+from executioner.commands.leftovers import leftovers_of
 from executioner.commands.obstacles import refuse_spool
 from executioner.commands.past import Past, find_lineage
 from executioner.definition import recorded_dependencies
@@ -16,7 +16,6 @@ from executioner.errors import RunRefusedError, UsageError
 from executioner.graph import reach
 from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
-from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter
 from executioner.model import NextStep
 from executioner.records import PastJob
@@ -121,9 +120,8 @@ def _refuse_running(past: Past, lineage: Lineage, to_mark: Sequence[PastJob]) ->
         RunRefusedError: it does.
     """
     run_id = lineage.run.run_id
-    crashes = past.history.crashes(Suspects(run_id=run_id), this_process().boot_id)
     named = {job.id for job in to_mark}
-    found = [one for one in find_leftovers(crashes, past.history.identity) if one.job in named]
+    found = [one for one in leftovers_of(past.history, Suspects(run_id=run_id)) if one.job in named]
     if found:
         raise RunRefusedError(
             f"{', '.join(one.job for one in found)} of run {run_id} still runs (pid {found[0].pid})",

@@ -23,7 +23,7 @@ from executioner.records import Run
 from executioner.render.command import Invocation, steps_text
 from executioner.render.resume import changes_lines
 from executioner.render.runs import status_words
-from executioner.render.text import clock_time, count, local_time, safe, shown_path
+from executioner.render.text import clock_time, count, first_of, local_time, safe, shown_path
 from executioner.resume import IfChanged, ResumePlan
 from executioner.verdict import BY_FROM_JOB, BY_SKIP
 
@@ -216,16 +216,14 @@ def refuse_blocked(context: Context, run: Run, plan: ResumePlan, typed: Invocati
         return
     jobs, past = plan.plan.workflow.jobs, plan.past
     details = []
-    for at, needed in plan.blocked[:_MOST_NAMED]:
+    for at, needed in plan.blocked:
         state = f"{past[needed].status} in run {run.run_id}" if needed in past else "added since"
         details.append(f"{jobs[at].id} needs {jobs[needed].id} ({state})")
-    if len(plan.blocked) > _MOST_NAMED:
-        details.append(f"... and {len(plan.blocked) - _MOST_NAMED} more")
     retried = len({at for at, _ in plan.blocked})
     raise UsageError(
         f"{count(retried, 'job')} cannot be retried without a job that --resume-failed-only leaves out",
         str(context.options.config),
-        details=details,
+        details=first_of(details, _MOST_NAMED),
         assurance="Nothing was run.",
         steps=[
             NextStep(

@@ -17,7 +17,7 @@ from executioner.commands.context import (
 )
 from executioner.commands.execute import ChangedMeanwhileError, Environments, Execution, Resumed
 from executioner.commands.guards import active_warnings, check_installation, check_log_dir, preferences
-from executioner.commands.leftovers import check_leftovers, end_leftovers, find_leftovers
+from executioner.commands.leftovers import check_leftovers, end_leftovers, leftovers_of
 from executioner.commands.obstacles import (
     job_names,
     nothing_left,
@@ -36,7 +36,6 @@ from executioner.definition import definer
 from executioner.errors import RunRefusedError, UsageError
 from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
-from executioner.history.lock import this_process
 from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
 from executioner.leftovers import Leftover
@@ -126,8 +125,7 @@ def _prepare(context: Context) -> _Prepared | None:
     active_warnings(workflow, past.history.active_runs(workflow.config_path), typed)
     paths = {*config_paths(workflow.config_path), *([run.config_path] if run.config_path else [])}
     suspects = Suspects(sorted(paths), workflow.name, run.run_id)
-    crashes = past.history.crashes(suspects, this_process().boot_id)
-    to_end = check_leftovers(context, typed, find_leftovers(crashes, past.history.identity))
+    to_end = check_leftovers(context, typed, leftovers_of(past.history, suspects))
     if context.options.json or not context.options.dry_run:
         refuse_counted(context, run, resume_plan, typed)
     notes += _warnings(past, run, resume_plan)

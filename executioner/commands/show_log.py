@@ -10,13 +10,13 @@ from collections.abc import Iterator, Set
 
 from executioner import leftovers
 from executioner.commands.context import Context
-from executioner.commands.leftovers import find_leftovers
+from executioner.commands.guards import near_misses
+from executioner.commands.leftovers import leftovers_of
 from executioner.commands.past import Past, find_run, open_past
 from executioner.errors import UsageError
 from executioner.folders import open_regular
 from executioner.history.crashes import Suspects
 from executioner.history.liveness import NO_RESULT
-from executioner.history.lock import this_process
 from executioner.history.reader import History
 from executioner.leftovers import Leftover
 from executioner.model import FAILURES, JobStatus, NextStep
@@ -77,13 +77,8 @@ def _chosen(past: Past, details: RunDetails, request: LogRequest) -> Job:
     if name is not None:
         if name in jobs:
             return jobs[name]
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, jobs, 1)
-        hints = [f"did you mean {json.dumps(near[0])}?"] if near else []
-        raise UsageError(
-            f"Run {run_id} has no job {json.dumps(name)}", past.shown_path, details=hints, steps=[to_see]
-        )
+        what = f"Run {run_id} has no job {json.dumps(name)}"
+        raise UsageError(what, past.shown_path, details=near_misses([name], jobs), steps=[to_see])
     in_question: list[Set[JobStatus]] = [FAILURES, {JobStatus.INTERRUPTED}, {JobStatus.RUNNING}, set(JobStatus)]
     if request.follow:
         in_question.insert(0, {JobStatus.RUNNING})
@@ -177,8 +172,8 @@ class _Log:
         if job.status != JobStatus.INTERRUPTED or job.reason != NO_RESULT:
             return False
         if self._survivor is None:
-            crashes = self._history.crashes(Suspects(run_id=self._run_id), this_process().boot_id)
-            found = [one for one in find_leftovers(crashes, self._history.identity) if one.job == job.id]
+            left = leftovers_of(self._history, Suspects(run_id=self._run_id))
+            found = [one for one in left if one.job == job.id]
             self._survivor = found[0] if found else None
             if found and not self._told:
                 self._told = True

@@ -31,13 +31,14 @@ _IF_FULL = {
 
 
 class Patient(Record):
-    """What is looked at, and how to print paths and commands."""
+    """What is looked at, and how to print paths and commands; ``logs`` is the log folder, if any is known."""
 
     context: Context
     history: str
     origin: str
     workflow: Workflow | None
     typed: Invocation
+    logs: str | None
 
     def shown(self, path: str) -> str:
         """A path as it is printed."""
@@ -47,7 +48,7 @@ class Patient(Record):
 def surroundings(patient: Patient) -> Iterator[Finding]:
     """Log folder, free space, the kind of file system, and limits."""
     folders = {"history": os.path.dirname(patient.history)}
-    logs = log_folder(patient)
+    logs = patient.logs
     if logs is not None:
         folders["logs"] = logs
         try:
@@ -69,12 +70,12 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
         yield Finding("Open files", Level.NOTE, text, advice="To allow more: ulimit -n 1024")
 
 
-def log_folder(patient: Patient) -> str | None:
+def log_folder(workflow: Workflow | None, history: str) -> str | None:
     """The log folder of the config, else that of the newest run."""
-    if patient.workflow is not None:
-        return patient.workflow.log_dir
+    if workflow is not None:
+        return workflow.log_dir
     try:
-        newest = next(History(patient.history).find(RunFilter(), 1), None)
+        newest = next(History(history).find(RunFilter(), 1), None)
     except ExecutionerError:
         return None
     return None if newest is None or newest.log_path is None else os.path.dirname(newest.log_path)

@@ -85,21 +85,18 @@ def _retry(values: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
     codes = values.get("retry_on_exit_codes")
     return RetryPolicy(
         max_retries=int(max_retries),
-        delay_s=_number(values.get("retry_delay", base.delay_s)),
-        backoff=_number(values.get("retry_backoff", base.backoff)),
-        jitter=_number(values.get("retry_jitter", base.jitter)),
-        max_time_s=_seconds(values.get("max_retry_time", base.max_time_s)),
+        delay_s=float(values.get("retry_delay", base.delay_s)),
+        backoff=float(values.get("retry_backoff", base.backoff)),
+        jitter=float(values.get("retry_jitter", base.jitter)),
+        max_time_s=seconds(values.get("max_retry_time", base.max_time_s)),
         on_status=base.on_status if statuses is None else _statuses(statuses),
         on_exit_codes=base.on_exit_codes if codes is None else (frozenset(int(code) for code in codes) or None),
     )
 
 
-def _number(value: Any) -> float:
-    return float(value)
-
-
-def _seconds(value: Any) -> float | None:
-    return None if value is None else _number(value)
+def seconds(value: Any) -> float | None:
+    """A duration, or None for none."""
+    return None if value is None else float(value)
 
 
 def _statuses(names: list[str]) -> frozenset[JobStatus]:
@@ -171,7 +168,7 @@ class JobReader:
             command=command,
             description=values.get("description", ""),
             dependencies=names,
-            timeout_s=_seconds(values["timeout"]) if has_timeout else defaults.timeout_s,
+            timeout_s=seconds(values["timeout"]) if has_timeout else defaults.timeout_s,
             timeout_is_default=not has_timeout,
             env=self._variables(values["env_variables"], place) if "env_variables" in values else _NO_VARIABLES,
             working_dir=working_dir,

@@ -17,6 +17,7 @@ from executioner.config.jobs import (
     JobReader,
     default_retry,
     report_circle,
+    seconds,
     variables,
 )
 from executioner.config.keys import APPLICATION, PLUGIN_ENTRY, split_addresses
@@ -97,7 +98,7 @@ class _Reader:
         whitelist = self._whitelist(values, written)
         allow_shell = values.get("allow_shell", True) is not False
         defaults = Defaults(
-            timeout_s=_seconds(values.get("default_timeout", APPLICATION.keys["default_timeout"].default)),
+            timeout_s=seconds(values.get("default_timeout", APPLICATION.keys["default_timeout"].default)),
             retry=default_retry(values),
             working_dir=working_dir,
             env=env if is_sound else {},
@@ -114,7 +115,7 @@ class _Reader:
         return Workflow(
             name=name,
             config_path=self._path,
-            config_hash=_sha256(data),
+            config_hash=sha256_hex(data),
             working_dir=working_dir,
             log_dir=log_dir,
             history_db=None if history is None else self._absolute(history, self._config_dir),
@@ -220,7 +221,7 @@ def _judge(whitelist: frozenset[str] | None) -> CommandJudge:
     return lambda command: faults(command, whitelist)
 
 
-def _sha256(data: bytes) -> str:
+def sha256_hex(data: bytes) -> str:
     """The digest in hexadecimal, for small files without ``hashlib``: OpenSSL takes 3 ms to load."""
     if len(data) < 1_000_000:
         with suppress(ImportError):
@@ -241,10 +242,6 @@ def _own_sha256() -> Any:
 
 def _integer(value: Any) -> int | None:
     return None if value is None else int(value)
-
-
-def _seconds(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def _notification(values: Mapping[str, Any]) -> Notification:

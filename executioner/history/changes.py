@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
 from executioner.model import Attempt, RunStatus
@@ -113,3 +113,8 @@ def _attempt_json(attempt: Attempt) -> str:
         f' "end_time": "{utc_text(attempt.ended_at)}", "duration_seconds": {round(attempt.duration_s, 6)!r},'
         f' "log_start": {log_start}, "log_end": {log_end}}}'
     )
+
+
+def set_statement(table: str, columns: Iterable[str], where: str) -> str:
+    """An UPDATE of some columns, whose names are ours."""
+    return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns)} WHERE {where}"

@@ -165,15 +165,6 @@ def _stated_size(head: bytes) -> int:
     return (65536 if page == 1 else page) * int.from_bytes(head[28:32], "big") if valid else 0
 
 
-def file_id(path: str) -> tuple[int, int] | None:
-    """What tells a file from another that takes its place; None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def is_anothers(path: str) -> bool:
     """Whether a file is another user's, who could not write what SQLite makes beside it in our name."""
     return os.geteuid() not in (0, os.stat(path).st_uid)
@@ -388,13 +379,11 @@ def problem(path: str, exc: Exception) -> HistoryError:
 
 def locked(path: str, *, whole_time: bool = True) -> HistoryError:
     """The error for a history that another process did not give free."""
-    from executioner.history.holder import holder
+    from executioner.history.holder import holder_words
 
     waited = f" for {BUSY_TIMEOUT_S:.0f} s" if whole_time else ""
-    who = holder(path)
-    by = "another process" if who is None else f"process {who}"
     return HistoryError(
-        f"The history was locked by {by}{waited}",
+        f"The history was locked by {holder_words(path)}{waited}",
         path,
         assurance="Nothing was run. Try again when it has let go of it.",
     )

@@ -28,7 +28,6 @@ class Health(Record):
     """How a history is.
 
     Attributes:
-        kind: whose it is, and of which version.
         runs: how many runs it holds.
         bytes: the size of the database.
         log_bytes: the size of its write-ahead log.
@@ -40,7 +39,6 @@ class Health(Record):
         others: whether users other than the owner and its group may read or write it.
     """
 
-    kind: files.Kind
     runs: int
     bytes: int
     log_bytes: int
@@ -64,7 +62,6 @@ def look_at(path: str, kind: files.Kind) -> Health:
     status = os.stat(path)
     by = {one: [run for run in recorded if run.liveness is one] for one in Liveness}
     return Health(
-        kind,
         runs,
         status.st_size,
         _size(f"{path}-wal"),
@@ -98,10 +95,8 @@ def lock_state(path: str) -> tuple[str, str] | None:
         return "this system has no locks of open files: whether a run is on is told by its process alone", ""
     try:
         mode = os.lstat(lock).st_mode
-    except FileNotFoundError:
-        return None  # made by the next run
     except OSError:
-        return None  # in a folder that is looked at elsewhere
+        return None  # made by the next run, or in a folder that is looked at elsewhere
     if not stat.S_ISREG(mode):
         return "{lock} is not a regular file", "Move it away: the next run makes a new one."
     rights = "Give it the owner and the permissions of the history."

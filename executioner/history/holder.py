@@ -26,6 +26,12 @@ def holder(path: str) -> str | None:
     return None
 
 
+def holder_words(path: str) -> str:
+    """Who holds a database against writers: ``process 4711 (sqlite3)``, or ``another process``."""
+    who = holder(path)
+    return "another process" if who is None else f"process {who}"
+
+
 def _holder_of(path: str, place: tuple[int, int], locks: list[list[str]]) -> int | None:
     """Who holds a write lock on a part of a file. proc_locks(5)."""
     try:

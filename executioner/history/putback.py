@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from executioner.errors import RunRefusedError
+from executioner.history.changes import set_statement
 from executioner.history.identity import newest_id
-from executioner.history.spool import NOTHING, Spool
+from executioner.history.spool import ENDED, NOTHING, Spool
 from executioner.model import JobStatus
 from executioner.record import Record
 from executioner.render.text import local_time
@@ -43,7 +44,6 @@ _OF_JOB = frozenset(
         " last_error memory_usage_mb cpu_usage_percent log_path"
     ).split()
 )
-_ENDED = frozenset(JobStatus) - {JobStatus.PENDING, JobStatus.RUNNING}
 
 
 class Place(Record):
@@ -132,9 +132,7 @@ def _update(
     changed = {name: value for name, value in columns.items() if name in taken}
     if not changed:
         return connection.execute(f"SELECT 1 FROM {table} WHERE {where}", tuple(key)).fetchone() is not None
-    assignments = ", ".join(f"{name} = ?" for name in changed)
-    statement = f"UPDATE {table} SET {assignments} WHERE {where}"
-    return connection.execute(statement, (*changed.values(), *key)).rowcount == 1
+    return connection.execute(set_statement(table, changed, where), (*changed.values(), *key)).rowcount == 1
 
 
 def _insert(connection: sqlite3.Connection, spool: Spool, run_id: int, *, is_same: bool) -> None:
@@ -157,7 +155,7 @@ def _insert_row(connection: sqlite3.Connection, table: str, columns: Mapping[str
 def _settle(connection: sqlite3.Connection, run_id: int) -> None:
     """Give the run the status and the counts that follow from its jobs."""
     outcomes = [
-        JobOutcome(position, job, "", JobStatus(status) if status in _ENDED else JobStatus.ERROR, reason, None)
+        JobOutcome(position, job, "", JobStatus(status) if status in ENDED else JobStatus.ERROR, reason, None)
         for position, job, status, reason in connection.execute(_NOT_DONE, (run_id,))
     ]
     status = run_status(outcomes, stopped=True)

@@ -30,7 +30,8 @@ ENDING = ".spool.json"
 _HEAD = ("history", "history_id", "run_id", "application_name", "start_time", "reason")
 _RUN_COLUMNS = frozenset(RUN_COLUMNS)
 _JOB_COLUMNS = frozenset((*JOB_COLUMNS, "run_id", "application_name"))
-_ENDED = frozenset(JobStatus) - {JobStatus.PENDING, JobStatus.RUNNING}
+#: The statuses that a job ends with.
+ENDED = frozenset(JobStatus) - {JobStatus.PENDING, JobStatus.RUNNING}
 #: What errors of importing end with.
 NOTHING = "Nothing was imported."
 
@@ -184,7 +185,7 @@ def read(path: str, shown: str | None = None) -> Spool:
         _check_columns(shown, entry, _JOB_COLUMNS, f"job {entry['id']}")
         jobs.setdefault(entry["id"], {}).update(entry)  # later entries on top of earlier ones
     for job, columns in jobs.items():
-        if columns.get("status", JobStatus.SUCCESS) not in _ENDED:
+        if columns.get("status", JobStatus.SUCCESS) not in ENDED:
             _refuse(shown, f"job {job} has no status that a job ends with")
     is_whole = (
         run.keys() >= _RUN_COLUMNS

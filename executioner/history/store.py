@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from executioner.errors import HistoryError
 from executioner.events import Event
-from executioner.folders import make_folder
+from executioner.folders import file_id, make_folder
 from executioner.history import files
-from executioner.history.changes import JobChange, RunEnd, changes, run_columns
+from executioner.history.changes import JobChange, RunEnd, changes, run_columns, set_statement
 from executioner.history.crashes import Crash, Suspects, crashes, has_lost_runs
 from executioner.history.create import connect, create
 from executioner.history.identity import identity, newest_id
@@ -140,7 +140,7 @@ class HistoryWriter:
                 with self._lock.guard():
                     self.notes += bring_up(path, mode)
             self._connection = connect(path, self._lock)
-            self._file = files.file_id(path)
+            self._file = file_id(path)
             self._identity = identity(self._connection, path)
         self._execute = self._connection.cursor().execute
         self._opened = True
@@ -298,7 +298,7 @@ class HistoryWriter:
             if end is not None:
                 columns = run_columns(end)
                 self._execute(
-                    _set_statement("run_metadata", columns, "run_id = ?"), (*columns.values(), self.run_id)
+                    set_statement("run_metadata", columns, "run_id = ?"), (*columns.values(), self.run_id)
                 )
             self._execute("COMMIT")
         except (sqlite3.Error, UnicodeError, OverflowError) as exc:
@@ -332,7 +332,7 @@ class HistoryWriter:
         Raises:
             HistoryError: the file was removed or replaced.
         """
-        if files.file_id(self.path) != self._file:
+        if file_id(self.path) != self._file:
             raise HistoryError("The history was removed or replaced during the run", self.path)
 
     def run_object(self) -> dict[str, object] | None:
@@ -360,14 +360,14 @@ class HistoryWriter:
     def _update(self, columns: tuple[str, ...]) -> str:
         statement = self._updates.get(columns)
         if statement is None:
-            statement = _set_statement("job_history", columns, "run_id = ? AND id = ?")
+            statement = set_statement("job_history", columns, "run_id = ? AND id = ?")
             self._updates[columns] = statement
         return statement
 
     def spool_content(self, reason: str, end: RunEnd) -> dict[str, object]:
         """What a spool file is to keep of the run, because it could not be recorded."""
         assert self._run is not None
-        lost = files.file_id(self.path) != self._file
+        lost = file_id(self.path) != self._file
         return {
             "history": self.path,
             "history_id": self._id(),
@@ -455,8 +455,3 @@ class HistoryWriter:
                     self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 finally:
                     self._lock.release(0)
-
-
-def _set_statement(table: str, columns: Iterable[str], where: str) -> str:
-    """An UPDATE of some columns, whose names are ours."""
-    return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns)} WHERE {where}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 
 from executioner.record import Record
@@ -167,3 +168,8 @@ def log_path(path: str, cwd: str) -> str:
     """As ``shown_path``, with a leading ``./`` where relative."""
     shown = shown_path(path, cwd)
     return shown if shown.startswith("/") else f"./{shown}"
+
+
+def first_of(lines: Sequence[str], most: int) -> list[str]:
+    """The first few of many lines, and how many more there are."""
+    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
