@@ -16,10 +16,9 @@ class Contender(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Seconds of wall clock and CPU, and bytes of the largest process, of a command and its children."""
+    """Seconds of wall clock, and bytes of the largest process, of a command and its children."""
 
     wall: float
-    cpu: float
     peak: int
 
 
@@ -51,7 +50,7 @@ def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
         with open("output", "rb") as file:
             end = file.read()[-800:].decode(errors="replace")
         raise BrokenError(f"{' '.join(command)} ended with {code}:\n{end}")
-    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    return Sample(wall, usage.ru_maxrss * 1024)
 
 
 def side_by_side(

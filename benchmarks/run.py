@@ -116,9 +116,10 @@ def by_jobs(size: int) -> list[Contender]:
     """A run of that many jobs in layers, and what is done with the config alone."""
     workload = Workload(layers(size), 8)
     ours, *others = found()
-    check = runner(ours, workload)._replace(name="executioner --validate")
-    check = check._replace(command=(*EXECUTIONER, "-c", "jobs.json", "--db", "history.db", "--validate"))
-    return [runner(ours, workload), check, *(runner(peer, workload) for peer in others if peer.name == "ninja")]
+    mine = runner(ours, workload)
+    validate = (*EXECUTIONER, "-c", "jobs.json", "--db", "history.db", "--validate")
+    check = mine._replace(name="executioner --validate", command=validate)
+    return [mine, check, *(runner(peer, workload) for peer in others if peer.name == "ninja")]
 
 
 def by_runs(work: str) -> Callable[[int], list[Contender]]:
