@@ -87,8 +87,6 @@ NO_MESSAGE = {
     ("config/syntax.py", "property name"),
     ("arguments.py", "config help"),
     ("arguments.py", '\\1: expected a run id or "last"'),  # a replacement
-    ("arguments.py", "argument --mark-success:"),  # argparse's beginning, in capitals when it is shown
-    ("arguments.py", "argument --show-log:"),
     ("history/store.py", "coalesce(source_run_id, run_id),"),
     ("history/health.py", "{lock} is not a regular file"),  # {lock} is filled in by doctor.py
     ("history/health.py", "{lock} cannot be read, or its file system has no locks"),
