@@ -215,11 +215,20 @@ def wait_until(holds: Any, what: str, timeout: float = DEADLINE_S) -> None:
 
 def is_running(pid: int) -> bool:
     """Whether a process lives; a zombie does not."""
+    return _state(pid) not in ("Z", "")
+
+
+def wait_until_asleep(pid: int) -> None:
+    """Wait until a process waits for something, as the runner does when it has nothing to do."""
+    wait_until(lambda: _state(pid) == "S", f"process {pid} to have nothing to do")
+
+
+def _state(pid: int) -> str:
+    """The letter of proc(5) for what a process does; empty if it is gone."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
-        return False
-    return state != "Z"
+        return ""
 
 
 @contextlib.contextmanager

@@ -142,7 +142,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to count."""
+    """Begin to count.
+
+    Raises:
+        pytest.UsageError: the table is to be written, which one process does that tries all.
+    """
+    if config.getoption("--write-promises") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--write-promises counts in one process: leave -n out. Nothing was written.")
     config.addinivalue_line("markers", "promise(*numbers): which promises of docs/promises.md a test proves")
     config.pluginmanager.register(Tried(), "tried")
 

@@ -150,7 +150,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
         ({"status": ["FAILED"]}, [3, 2]),
         ({"status": ["failed", "Interrupted"]}, [4, 3, 2]),
         ({"status": ("SUCCESS",)}, [6, 1]),
-        ({"status": iter(["PARTIAL"])}, [5]),
+        pytest.param({"status": iter(["PARTIAL"])}, [5], id="an iterator"),
         ({"status": ["RUNNING"]}, []),
         ({"application": "orders_eu"}, [6, 1]),
         ({"application": "orders_*"}, [6, 4, 1]),
