@@ -16,9 +16,10 @@ class Contender(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Seconds of wall clock, and bytes of the largest process, of a command and its children."""
+    """Of a command and its children: seconds of wall clock and of CPU, and bytes of the largest process."""
 
     wall: float
+    cpu: float
     peak: int
 
 
@@ -50,7 +51,7 @@ def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
         with open("output", "rb") as file:
             end = file.read()[-800:].decode(errors="replace")
         raise BrokenError(f"{' '.join(command)} ended with {code}:\n{end}")
-    return Sample(wall, usage.ru_maxrss * 1024)
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def side_by_side(
@@ -75,6 +76,6 @@ def side_by_side(
     return samples
 
 
-def ratio(samples: Sequence[Sample], base: Sequence[Sample]) -> float:
-    """The median over rounds of wall clock over that of the base in the same round."""
-    return statistics.median(one.wall / other.wall for one, other in zip(samples, base, strict=True))
+def ratio(samples: Sequence[Sample], base: Sequence[Sample], of: Callable[[Sample], float]) -> float:
+    """The median over rounds of a figure over that of the base in the same round."""
+    return statistics.median(of(one) / of(other) for one, other in zip(samples, base, strict=True))

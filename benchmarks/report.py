@@ -2,12 +2,14 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from measure import Sample, ratio
 
 OURS = "executioner"
+wall, cpu, peak = map(attrgetter, Sample._fields)
 
 
 class Fit(NamedTuple):
@@ -18,44 +20,73 @@ class Fit(NamedTuple):
     exponent: float
 
 
+class Limits(NamedTuple):
+    """What ours may take at most, None for anything: times the base, milliseconds, MiB."""
+
+    ratio: float | None = None
+    ms: float | None = None
+    mib: float | None = None
+
+
 class Measured(NamedTuple):
     """A row with its samples by contender."""
 
     title: str
     base: str
-    limit: float | None
+    limits: Limits
     samples: Mapping[str, Sequence[Sample]]
 
-    def wall(self, name: str) -> float:
-        """The median of a contender's wall clock, in seconds."""
-        return statistics.median(sample.wall for sample in self.samples[name])
+    def median(self, name: str, of: Callable[[Sample], float] = wall) -> float:
+        """The median of a figure of a contender: of its wall clock, in seconds, or of another."""
+        return statistics.median(map(of, self.samples[name]))
 
-    def ratio(self, name: str) -> float | None:
+    def ratio(self, name: str, of: Callable[[Sample], float] = wall) -> float | None:
         """The median of ratios to the base; None if the base is not installed."""
-        return ratio(self.samples[name], self.samples[self.base]) if self.base in self.samples else None
+        return ratio(self.samples[name], self.samples[self.base], of) if self.base in self.samples else None
+
+    def figures(self) -> Limits:
+        """What ours took, in the limits' terms."""
+        return Limits(self.ratio(OURS), self.median(OURS) * 1000, self.median(OURS, peak) / 2**20)
 
 
 def table(rows: Sequence[Measured]) -> str:
-    """A row each: ours beside the limit, then the others; the base of a row is 1."""
+    """A row each: ours beside its limits, then the others; the base of a row is 1."""
     lines = []
     for row in rows:
-        ours = row.ratio(OURS)
-        met = "" if ours is None or row.limit is None else "reached" if ours <= row.limit else "**missed**"
+        took = row.figures()
+        missed = [
+            word
+            for word, had, limit in zip(("ratio", "time", "memory"), took, row.limits, strict=True)
+            if had is not None and limit is not None and had > limit
+        ]
         others = [f"{name} {number(row.ratio(name))}" for name in row.samples if name not in (OURS, row.base)]
         base = (
-            f"{row.base} ({milliseconds(row.wall(row.base))})"
+            f"{row.base} ({milliseconds(row.median(row.base))})"
             if row.base in row.samples
             else f"{row.base}: not found"
         )
-        peak = max(sample.peak for sample in row.samples[OURS]) / 2**20
-        ours_at = [milliseconds(row.wall(OURS)), f"{peak:.0f} MiB"]
-        lines.append([row.title, base, number(ours), number(row.limit), met, *ours_at, ", ".join(others)])
-    headers = ["work", "1 is", "ours", "limit", "", "time", "memory", "others"]
+        lines.append(
+            [
+                row.title,
+                base,
+                _limited(number(took.ratio), number(row.limits.ratio)),
+                _limited(milliseconds(row.median(OURS)), number(row.limits.ms)),
+                number(row.ratio(OURS, cpu)),
+                _limited(f"{took.mib:.0f} MiB", number(row.limits.mib)),
+                f"**missed**: {', '.join(missed)}" if missed else "reached" if any(row.limits) else "",
+                ", ".join(others),
+            ]
+        )
+    headers = ["work", "1 is", "ours (at most)", "time", "CPU", "memory", "limits", "others"]
     return _markdown(lines, headers)
 
 
+def _limited(figure: str, limit: str) -> str:
+    return figure if limit == "-" else f"{figure} ({limit})"
+
+
 def number(value: float | None) -> str:
-    """A ratio with two decimals below ten."""
+    """A number with two decimals below ten."""
     return "-" if value is None else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
@@ -99,7 +130,7 @@ def plot_ratios(rows: Sequence[Measured], path: str) -> None:
         here = [y for y, row in enumerate(rows) if name in row.samples]
         axes.scatter([rows[y].ratio(name) for y in here], here, marker=marker, label=name, alpha=0.7)
     axes.scatter([row.ratio(OURS) for row in rows], range(len(rows)), color="black", zorder=3, label=OURS)
-    limits = [math.nan if row.limit is None else row.limit for row in rows]
+    limits = [math.nan if row.limits.ratio is None else row.limits.ratio for row in rows]
     axes.scatter(limits, range(len(rows)), marker="|", s=300, color="red", label="our limit")
     axes.axvline(1, color="grey", linewidth=1)
     axes.set_xscale("log")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fill_history import fill
 from measure import Contender, run
 from peers import EXECUTIONER, Peer, found
+from report import Limits
 from workloads import Workload, chain, critical, independent, last_fails, layers, ragged
 
 GIGABYTE = 1_000_000_000
@@ -18,12 +19,12 @@ QUERY = "import sqlite3; [print(*row) for row in sqlite3.connect({!r}).execute({
 
 
 class Row(NamedTuple):
-    """A line of the table; ``limit`` is what ours may take at most, with ``base`` as 1 (None: no limit)."""
+    """A line of the table; ``contenders`` are given a folder to keep files in, and whether to be quick."""
 
     name: str
     title: str
     base: str
-    limit: float | None
+    limits: Limits
     contenders: Callable[[str, bool], list[Contender]]
 
 
@@ -57,31 +58,27 @@ def runner(peer: Peer, workload: Workload) -> Contender:
 
 def start(_work: str, _small: bool) -> list[Contender]:
     """A run of one job, beside an interpreter that does nothing."""
-    bare = Contender("python -c pass", _nothing, (sys.executable, "-c", "pass"))
+    bare = Contender("python -c pass", nothing, (sys.executable, "-c", "pass"))
     return [bare, *(runner(peer, Workload(chain(1), 1)) for peer in found())]
 
 
 def output(_work: str, small: bool) -> list[Contender]:
     """A job that writes much, beside a shell that sends the same to a file."""
     command = f"yes 0123456789012345678901234567890123456789 | head -c {GIGABYTE // (1000 if small else 1)}"
-    bare = Contender("sh > file", _nothing, ("sh", "-c", f"{command} > plain"))
+    bare = Contender("sh > file", nothing, ("sh", "-c", f"{command} > plain"))
     return [bare, *(runner(peer, Workload(independent(1, command), 1)) for peer in found() if peer.name != "doit")]
 
 
-def listing(runs: int, jobs: int, work: str, small: bool) -> list[Contender]:
+def listing(runs: int, jobs: int, words: Sequence[str], work: str, small: bool) -> list[Contender]:
     """The last 20 runs of a history, beside the same query in a bare interpreter."""
     database = history(work, min(runs, 1000) if small else runs, jobs)
-    ours = (*EXECUTIONER, "--db", database, "--list-runs", "--last", "20")
     contenders = [
-        Contender("python sqlite3", _nothing, (sys.executable, "-c", QUERY.format(database, LIST))),
-        Contender("executioner", _nothing, (*ours, "--format", "json")),
-        Contender("executioner, table", _nothing, ours),
+        Contender("python sqlite3", nothing, (sys.executable, "-c", QUERY.format(database, LIST))),
+        Contender("executioner", nothing, (*EXECUTIONER, "--db", database, "--list-runs", "--last", "20", *words)),
     ]
     shell = shutil.which("sqlite3")
     return (
-        [*contenders, Contender("sqlite3", _nothing, (shell, "-readonly", database, LIST))]
-        if shell
-        else contenders
+        [*contenders, Contender("sqlite3", nothing, (shell, "-readonly", database, LIST))] if shell else contenders
     )
 
 
@@ -94,8 +91,8 @@ def history(work: str, runs: int, jobs: int) -> str:
     return path
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """Prepare nothing."""
 
 
 def _jobs(full: Callable[[], Workload], smoke: Callable[[], Workload]) -> Callable[[str, bool], list[Contender]]:
@@ -103,66 +100,79 @@ def _jobs(full: Callable[[], Workload], smoke: Callable[[], Workload]) -> Callab
 
 
 ROWS: Sequence[Row] = (
-    Row("one", "a run of one job", "python -c pass", 4.0, start),
+    Row("one", "a run of one job", "python -c pass", Limits(4.0), start),
     Row(
         "layers1000",
         "1,000 jobs in layers, `true`, 8 workers",
         "ninja",
-        1.15,
+        Limits(1.15, mib=25),
         _jobs(lambda: Workload(layers(1000), 8), lambda: Workload(layers(20), 8)),
     ),
     Row(
         "layers1000ext",
         "the same, a program (`/bin/true`)",
         "ninja",
-        0.70,
+        Limits(0.70),
         _jobs(lambda: Workload(layers(1000, "/bin/true"), 8), lambda: Workload(layers(20, "/bin/true"), 8)),
     ),
     Row(
         "layers10000",
         "10,000 jobs in layers",
         "ninja",
-        1.05,
+        Limits(1.05, mib=40),
         _jobs(lambda: Workload(layers(10_000), 8), lambda: Workload(layers(30), 8)),
     ),
     Row(
         "chain200",
         "a chain of 200 `true`",
         "ninja",
-        1.35,
+        Limits(1.35),
         _jobs(lambda: Workload(chain(200), 1), lambda: Workload(chain(5), 1)),
     ),
     Row(
         "wide500",
         "500 independent jobs, 8 workers",
         "ninja",
-        1.40,
+        Limits(1.40),
         _jobs(lambda: Workload(independent(500), 8), lambda: Workload(independent(10), 8)),
     ),
     Row(
         "critical",
         "a long path behind short jobs, durations known",
         "ninja",
-        0.80,
+        Limits(0.80),
         _jobs(lambda: Workload(critical(0.25), 2, "a run"), lambda: Workload(critical(0.01), 2, "a run")),
     ),
     Row(
         "ragged",
         "64 ragged sleeps, durations known",
         "ninja",
-        0.83,
+        Limits(0.83),
         _jobs(lambda: Workload(ragged(64, 0.05), 8, "a run"), lambda: Workload(ragged(8, 0.01), 8, "a run")),
     ),
     Row(
         "resume",
         "a resume of 1,000 jobs with 1 left",
         "parallel",
-        0.50,
+        Limits(0.50, ms=45),
         _jobs(
             lambda: Workload(last_fails(layers(1000)), 8, "a failure"),
             lambda: Workload(last_fails(layers(20)), 8, "a failure"),
         ),
     ),
-    Row("output", "1 GB of output of a job", "sh > file", 1.10, output),
-    Row("list", "the last 20 of 100,000 runs, as JSON", "python sqlite3", 2.50, partial(listing, 100_000, 2)),
+    Row("output", "1 GB of output of a job", "sh > file", Limits(1.10, mib=20), output),
+    Row(
+        "list",
+        "the last 20 of 100,000 runs, as JSON",
+        "python sqlite3",
+        Limits(2.5),
+        partial(listing, 100_000, 2, ("--format", "json")),
+    ),
+    Row(
+        "table",
+        "the same, as a table",
+        "python sqlite3",
+        Limits(5.0),
+        partial(listing, 100_000, 2, ()),
+    ),
 )

@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 
 from measure import BrokenError, Contender, run, side_by_side
 from peers import EXECUTIONER, found
-from report import Measured, fits, plot_growth, plot_ratios, table
-from rows import ROWS, Row, history, runner
+from report import OURS, Limits, Measured, fits, plot_growth, plot_ratios, table
+from rows import ROWS, Row, history, nothing, runner
 from workloads import Job, Workload, layers
 
 # Sizes in full, and those of a smoke test.
 JOB_SIZES: tuple[Sequence[int], Sequence[int]] = ((10, 100, 1_000, 10_000, 100_000), (10, 20, 40))
 RUN_SIZES: tuple[Sequence[int], Sequence[int]] = ((1_000, 10_000, 100_000, 1_000_000), (100, 200, 400))
+JOBS_A_RUN = 10
+#: No more jobs of one size are run in all rounds together: there are fewer rounds then.
+MOST_JOBS = 300_000
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +34,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=7, metavar="N", help="rounds of each comparison (default: 7)")
     made.add_argument("--out", metavar="DIR", help="write the table (.md) and the plot (.svg) there, too")
     made.add_argument(
-        "--work", metavar="DIR", help="make files there, on a real disk (default: a new temporary folder)"
+        "--work",
+        metavar="DIR",
+        help="make files there, on a real disk, and keep large histories for the next call"
+        " (default: a new temporary folder)",
     )
     made.add_argument(
         "--smoke", action="store_true", help="one round of tiny sizes: shows that it works, and no more"
@@ -63,12 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     out = os.path.abspath(given.out) if given.out else None
     work = tempfile.mkdtemp(prefix="benchmark-", dir=given.work)
+    kept = os.path.abspath(given.work) if given.work else work
     rounds = 1 if given.smoke else given.rounds
     try:
         if given.growth:
-            growth(given.growth, rounds, work, out, given.smoke)
+            growth(given.growth, rounds, work, kept, out, given.smoke)
         else:
-            compare([known[name] for name in given.rows or known], rounds, work, out, given.smoke)
+            compare([known[name] for name in given.rows or known], rounds, work, kept, out, given.smoke)
     except BrokenError as broken:
         print(f"\nbenchmarks/run.py: {broken}", file=sys.stderr)
         return 1
@@ -79,35 +86,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(rows: Sequence[Row], rounds: int, work: str, out: str | None, small: bool) -> None:
+def compare(rows: Sequence[Row], rounds: int, work: str, kept: str, out: str | None, small: bool) -> None:
     """The table of the rows."""
     measured = []
     for row in rows:
         samples = side_by_side(
-            row.contenders(work, small), rounds, os.path.join(work, row.name), progress(row.name)
+            row.contenders(kept, small), rounds, os.path.join(work, row.name), progress(row.name)
         )
-        title, limit = (f"{row.title} (tiny)", None) if small else (row.title, row.limit)
-        measured.append(Measured(title, row.base, limit, samples))
-    publish(table(measured), rounds, out, "table")
+        title, limits = (f"{row.title} (tiny)", Limits()) if small else (row.title, row.limits)
+        measured.append(Measured(title, row.base, limits, samples))
+    publish(table(measured), f"{rounds} interleaved rounds", out, "table")
     if out:
         plot_ratios(measured, os.path.join(out, "table.svg"))
 
 
-def growth(by: str, rounds: int, work: str, out: str | None, small: bool) -> None:
+def growth(by: str, rounds: int, work: str, kept: str, out: str | None, small: bool) -> None:
     """Times by the number of jobs of a run, or by the number of runs in the history, and their fits."""
     if by == "jobs":
         sizes = JOB_SIZES[small]
         contenders: Callable[[int], list[Contender]] = by_jobs
     else:
         sizes = RUN_SIZES[small]
-        contenders = by_runs(work)
+        contenders = by_runs(kept)
     lines: dict[str, list[float]] = {}
-    for size in sizes:
+    peaks: list[float] = []
+    each = [max(1, min(rounds, MOST_JOBS // size)) if by == "jobs" else rounds for size in sizes]
+    for size, number in zip(sizes, each, strict=True):
         folder = os.path.join(work, f"{by}-{size}")
-        few = max(1, min(rounds, 300_000 // size)) if by == "jobs" else rounds
-        for name, samples in side_by_side(contenders(size), few, folder, progress(f"{size:,} {by}")).items():
+        for name, samples in side_by_side(contenders(size), number, folder, progress(f"{size:,} {by}")).items():
             lines.setdefault(name, []).append(statistics.median(sample.wall for sample in samples))
-    publish(fits(by[:-1], sizes, lines), rounds, out, by)
+            if name == OURS:
+                peaks.append(statistics.median(sample.peak for sample in samples) / 2**20)
+    text = fits(by[:-1], sizes, lines)
+    if peaks:
+        text += "\n\nPeak memory of a run, in MiB: " + ", ".join(f"{peak:.0f}" for peak in peaks) + "."
+    if by == "runs":
+        kinds = ", ".join(f"{bytes_a_job(kept, size):.0f}" for size in sizes)
+        text += f"\n\nSize of the database a job, in bytes: {kinds}."
+    publish(text, f"{', '.join(map(str, each))} interleaved rounds", out, by)
     if out:
         plot_growth(by[:-1], sizes, lines, os.path.join(out, f"{by}.svg"))
 
@@ -122,25 +138,31 @@ def by_jobs(size: int) -> list[Contender]:
     return [mine, check, *(runner(peer, workload) for peer in others if peer.name == "ninja")]
 
 
-def by_runs(work: str) -> Callable[[int], list[Contender]]:
+def by_runs(kept: str) -> Callable[[int], list[Contender]]:
     """What is asked of a history of that many runs with ten jobs each."""
+    filters = {
+        "": ("--last", "20"),
+        " --app": ("--app", "app_07"),
+        " --app (pattern)": ("--app", "app_0*"),
+        " --status": ("--status", "failed"),
+        " --user": ("--user", "user_03"),
+        " --since": ("--since", "2020-09-14", "--last", "20"),
+        " --until": ("--until", "2020-09-14 06:00", "--last", "20"),
+        " --partly-completed": ("--partly-completed",),
+        " --resumable": ("--resumable",),
+        " -c": ("-c", "/srv/etl/pipelines/app_07/config.json"),
+    }
 
     def contenders(size: int) -> list[Contender]:
-        ours = (*EXECUTIONER, "--db", history(work, size, 10))
-        asked = {
-            "--list-runs": ("--last", "20"),
-            "--list-runs --app": ("--app", "app_07"),
-            "--list-runs --status": ("--status", "failed"),
-            "--list-runs --since": ("--since", "2020-09-14", "--last", "20"),
-        }
+        ours = (*EXECUTIONER, "--db", history(kept, size, JOBS_A_RUN))
         lists = [
-            Contender(name, lambda: None, (*ours, "--list-runs", *words, "--format", "json"))
-            for name, words in asked.items()
+            Contender(f"--list-runs{name}", nothing, (*ours, "--list-runs", *words, "--format", "json"))
+            for name, words in filters.items()
         ]
         start = (*ours, "-c", "jobs.json")
         return [
             *lists,
-            Contender("--show-run", lambda: None, (*ours, "--show-run", str(size), "--format", "json")),
+            Contender("--show-run", nothing, (*ours, "--show-run", str(size), "--format", "json")),
             Contender("a run of one job", lambda: config("true"), start),
             Contender(
                 "--resume-from --dry-run", lambda: failed(start), (*start, "--resume-from", "last", "--dry-run")
@@ -148,6 +170,11 @@ def by_runs(work: str) -> Callable[[int], list[Contender]]:
         ]
 
     return contenders
+
+
+def bytes_a_job(kept: str, runs: int) -> float:
+    """The size of a history of that many runs, over its number of jobs."""
+    return os.path.getsize(history(kept, runs, JOBS_A_RUN)) / (runs * JOBS_A_RUN)
 
 
 def config(command: str) -> None:
@@ -163,13 +190,13 @@ def failed(start: Sequence[str]) -> None:
     run(start, expect=1)
 
 
-def publish(text: str, rounds: int, out: str | None, name: str) -> None:
+def publish(text: str, rounds: str, out: str | None, name: str) -> None:
     """Print a table, and write it with what it was measured on."""
     told("\r\033[K" if sys.stderr.isatty() else "")
     machine = (
         f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     )
-    text = f"{text}\n\nMedians of {rounds} interleaved rounds; {machine}, SQLite {sqlite3.sqlite_version}.\n"
+    text = f"{text}\n\nMedians of {rounds}; {machine}, SQLite {sqlite3.sqlite_version}.\n"
     print(text, end="")
     if out:
         os.makedirs(out, exist_ok=True)
