@@ -1,11 +1,12 @@
 """Fixtures of all tests."""
 
+import compileall
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Program
+from harness import ROOT, Program
 from promises import (  # noqa: F401  (hooks)
     pytest_addoption,
     pytest_collection_finish,
@@ -19,6 +20,12 @@ from promises import (  # noqa: F401  (hooks)
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTTIN, signal.SIGTTOU):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the program once: the thousands of processes that the tests start write nothing into its folder."""
+    if not hasattr(session.config, "workerinput"):
+        compileall.compile_dir(ROOT / "executioner", quiet=1)
 
 
 @pytest.fixture

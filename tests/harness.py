@@ -223,6 +223,12 @@ def wait_until_asleep(pid: int) -> None:
     wait_until(lambda: _state(pid) == "S", f"process {pid} to have nothing to do")
 
 
+def stop(pid: int) -> None:
+    """Stop a process with SIGSTOP, and wait until it is stopped: until then it may still do something."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _state(pid) == "T", f"process {pid} to stop")
+
+
 def _state(pid: int) -> str:
     """The letter of proc(5) for what a process does; empty if it is gone."""
     try:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import Program, attempts, is_running, pid_in, wait_until
+from harness import Program, attempts, is_running, pid_in, stop, wait_until
 
 pytestmark = pytest.mark.promise(5)
 
@@ -210,7 +210,7 @@ def test_a_job_that_ended_in_time_is_a_success_though_the_runner_was_stopped(pro
     try:
         program.wait_for("up")
         begun = time.monotonic()
-        process.send_signal(signal.SIGSTOP)
+        stop(process.pid)
         os.write(fd, b"\n")
         wait_until(lambda: not is_running(pid_in(program.folder / "pid")), "the job to end")
         time.sleep(max(0.0, begun + limit + 0.2 - time.monotonic()))  # the limit itself is the matter

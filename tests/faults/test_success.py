@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Program, attempts, ended, is_running, wait_until_asleep
+from harness import Program, attempts, ended, is_running, stop, wait_until_asleep
 from history_tools import gate, pid_in, wait_for_end
 
 pytestmark = pytest.mark.promise(1)
@@ -260,7 +260,7 @@ def test_a_job_that_ended_before_the_signal_was_taken_is_a_success(program: Prog
     with gate(program) as let_through, ended(program.start("-c", "flow.json")) as runner:
         pid = pid_in(program, "pid")
         wait_until_asleep(runner.pid)  # else it might look for ended jobs first
-        os.kill(runner.pid, signal.SIGSTOP)
+        stop(runner.pid)
         let_through()
         wait_for_end(pid)
         os.kill(runner.pid, signal.SIGTERM)

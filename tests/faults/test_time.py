@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from faults_tools import Instrumented, tool
-from harness import Program, attempts, ended, is_running, wait_until
+from harness import Program, attempts, ended, is_running, stop, wait_until
 from history_tools import UTC_TEXT, gate, pid_in, wait_for_end
 from past import make_past
 from screens import assert_harmless
@@ -48,7 +48,7 @@ def test_a_runner_that_was_stopped_tells_in_time_from_too_late(
         with gate(one) as let_through, ended(one.start("-c", "flow.json", "-j", "9")) as runner:
             pids = {name: pid_in(one, f"{name}.pid") for name in jobs}
             stopped_at = time.monotonic()
-            runner.send_signal(signal.SIGSTOP)
+            stop(runner.pid)
             for _ in (*in_time, *failing):
                 let_through()
             for name in (*in_time, *failing):
