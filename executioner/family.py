@@ -113,9 +113,9 @@ class Solitude(Record):
     children: frozenset[int]  # ours already then
 
     @classmethod
-    def begin(cls) -> Solitude:
-        """Now. The job is not started yet."""
-        return cls(time.clock_gettime(BOOT_CLOCK), _children())
+    def begin(cls, *, childless: bool) -> Solitude:
+        """Now. The job is not started yet; ``childless`` if we are known to have no children."""
+        return cls(time.clock_gettime(BOOT_CLOCK), frozenset() if childless else _children())
 
     def covers(self, process: Process, starts: dict[int, float]) -> bool:
         """Whether a process without a mark of this run was left to us in that time.

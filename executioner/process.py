@@ -22,6 +22,8 @@ _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 _SHELL_DECIDES = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC})
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:+@=- \t")
+#: Builtins of every shell whose programs of the same name do the same with plain words: these save the shell.
+_TWINS = frozenset({"true", "false", "echo"})
 # Builtins and reserved words of dash and bash: what a shell would not look for on PATH.
 _SHELL_WORDS = frozenset(
     (
@@ -51,7 +53,7 @@ class Launcher:
         """
         if _PLAIN.issuperset(command):
             words = command.split()
-            program = _plain_program(words[0], environment)
+            program = _plain_program(words, environment)
             if program is not None:
                 try:
                     return self._spawn(program, words, environment, log_fd)
@@ -90,12 +92,13 @@ class Launcher:
         )
 
 
-def _plain_program(name: str, environment: Mapping[bytes, bytes]) -> str | None:
-    """The program that a shell would execute for a plain first word; None: leave it to the shell.
+def _plain_program(words: list[str], environment: Mapping[bytes, bytes]) -> str | None:
+    """The program that a shell would execute for plain words, or its like; None: leave it to the shell.
 
     Looked up at every start: an earlier job may have installed it, or a better one.
     """
-    if "=" in name or name in _SHELL_WORDS:
+    name = words[0]
+    if "=" in name or (name in _SHELL_WORDS and name not in _TWINS):
         return None
     if "/" in name:
         return name
@@ -104,7 +107,15 @@ def _plain_program(name: str, environment: Mapping[bytes, bytes]) -> str | None:
         return None  # a relative entry, or an empty one, means the job's own folder
     if any(variable.startswith(b"BASH_FUNC_") for variable in environment):
         return None  # a function that a bash exported would win over a program
-    return _on_path(name, path)
+    program = _on_path(name, path)
+    if name in _TWINS and not (_is_twin(words) and program in (f"/bin/{name}", f"/usr/bin/{name}")):
+        return None
+    return program
+
+
+def _is_twin(words: list[str]) -> bool:
+    """Whether a builtin with these words does as its program: both differ in options only."""
+    return len(words) == 1 or (words[0] == "echo" and not words[1].startswith("-"))
 
 
 def _on_path(name: str, path: bytes) -> str | None:

@@ -113,6 +113,7 @@ class Scheduler:
         self._events: list[Event] = []  # not yet told to the listeners
         self._wakes: list[tuple[float, int, float]] = []  # (when, pid, its start), some out of date
         self._lonely: Running | None = None
+        self._childless = False  # nothing was started since the kernel said that we have no child
         self._stopped = False
         self._signal: int | None = None
         self._signal_mono = 0.0
@@ -271,6 +272,7 @@ class Scheduler:
         starting, self._starting = self._starting, []
         for running in starting:
             self._keep_company(running)
+            self._childless = False
             try:
                 self._starter.start(running, self._progress[running.position])
             except CannotStartError as exc:
@@ -299,7 +301,7 @@ class Scheduler:
             self._lonely.alone_since = None
             self._lonely = None
         if not self._running:
-            running.alone_since = Solitude.begin()
+            running.alone_since = Solitude.begin(childless=self._childless)
             self._lonely = running
 
     # --- what ended -----------------------------------------------------------------------
@@ -312,6 +314,7 @@ class Scheduler:
                 # orphan that the kernel handed over to us and that nobody else will bury
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
+                self._childless = True
                 self._lost([one for one in self._running.values() if not (one.ending and one.ending.leader_gone)])
                 return
             if not pid:

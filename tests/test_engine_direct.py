@@ -48,9 +48,19 @@ hidden
 empty
 ./empty
 true
+true x
+true --help
+true --version
 false
+false --help
+echo
 echo hi
+echo  a   b -n c
 echo -n x
+echo -e x
+echo -- x
+echo --help
+echo --version
 printf x
 test -e bin
 [ -e nosuch ]
@@ -147,6 +157,19 @@ def test_every_command_does_what_the_shell_makes_of_it(program: Program) -> None
             sorted(line for line in lines if not line.startswith(names)),
         )
     assert found == expected
+
+
+def test_the_shell_has_its_own_true_and_echo(program: Program) -> None:
+    """A program of a builtin's name that is not the system's is not taken for it, wherever it stands on PATH."""
+    for name in ("true", "false", "echo"):
+        put(program.folder / "bin" / name, "#!/bin/sh\nprintf 'wrong\\n'; exit 7\n")
+    program.config(
+        {"true": "true", "false": "false", "echo": "echo hi"},
+        env_variables={"PATH": f"{program.folder}/bin:/usr/bin:/bin"},
+    )
+    program("-c", "flow.json", "--continue-on-error")
+    assert {job: row["exit_code"] for job, row in program.jobs().items()} == {"true": 0, "false": 1, "echo": 0}
+    assert [program.output(job) for job in ("true", "false", "echo")] == [b"", b"", b"hi\n"]
 
 
 def test_what_the_operating_system_says_of_a_direct_start(program: Program) -> None:
