@@ -133,26 +133,24 @@ def reopen(
 
 def end(frame: Frame, verdict: str, seconds: float) -> Section:
     """Write an attempt's footer on a line of its own and close the log. Never fails."""
-    size = frame.start
-    intact = True
-    fault = None
+    fd, header, start = frame.fd, frame.header, frame.start
+    size, intact, fault = start, True, None
     try:
-        size = os.fstat(frame.fd).st_size
-        at = frame.start - len(frame.header)
-        found = os.pread(frame.fd, len(frame.header), at)
-        intact = size >= frame.start and found == frame.header
-        if size != frame.start or not intact:
-            found = os.pread(frame.fd, 1, size - 1) if size else b"\n"
-        newline = b"" if found[-1:] == b"\n" else b"\n"
+        found = os.pread(fd, len(header) + 1, start - len(header))
+        if found != header:  # else it is there, and nothing behind it
+            size = os.fstat(fd).st_size
+            intact = size >= start and found.startswith(header)
+            found = os.pread(fd, 1, size - 1) if size else b"\n"
+        newline = b"" if found.endswith(b"\n") else b"\n"
         footer = f"=== {safe(verdict)}, {duration(seconds)}, {_stamp()} ===\n"
         text = newline + footer.encode("utf-8", "replace")
-        if os.write(frame.fd, text) != len(text):
+        if os.write(fd, text) != len(text):
             fault = os.strerror(errno.ENOSPC)
     except OSError as exc:
         fault = exc.strerror
     with contextlib.suppress(OSError):
-        os.close(frame.fd)
-    return Section(frame.start if intact else 0, size, intact, fault)
+        os.close(fd)
+    return Section(start if intact else 0, size, intact, fault)
 
 
 def _stamp() -> str:

@@ -26,6 +26,7 @@ from executioner.verdict import JobOutcome
 _TAIL_LINES = 10
 _MOST_BACKLOG = 4 * 1024 * 1024
 _PLAIN = Palette()
+_SAID_APART = (RunInterrupted, Warned)
 
 
 class Tally:
@@ -105,7 +106,7 @@ class Reporter:
         shown: list[str] = []
         for event in events:
             self._tally.hear(event)
-            if isinstance(event, RunInterrupted | Warned):
+            if isinstance(event, _SAID_APART):
                 self._say(event)
                 continue
             line = event_line(event, self._tally.ended, self._total, _PLAIN, verbose=True)

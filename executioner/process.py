@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 SHELL = "/bin/sh"
 #: Python ignores these; a job must find them as a shell would give them.
@@ -38,10 +38,17 @@ _SHELL_WORDS = frozenset(
 
 
 class Launcher:
-    """Turns a command and an environment into a running process."""
+    """Turns a command and an environment into a running process.
 
-    def __init__(self, null_fd: int) -> None:
+    Args:
+        null_fd: ``/dev/null``, which jobs read from.
+        functions: whether environments hold functions that a bash exported, which would win over programs.
+    """
+
+    def __init__(self, null_fd: int, *, functions: bool) -> None:
         self._null_fd = null_fd
+        self._functions = functions
+        self._folders: dict[bytes | None, list[str] | None] = {}  # by PATH; None: some are relative
 
     def spawn_shell(self, command: str, environment: Mapping[bytes, bytes], log_fd: int) -> int:
         """Start a command as a shell would run it; returns its pid, which leads its own session.
@@ -53,7 +60,7 @@ class Launcher:
         """
         if _PLAIN.issuperset(command):
             words = command.split()
-            program = _plain_program(words, environment)
+            program = self._plain_program(words, environment)
             if program is not None:
                 try:
                     return self._spawn(program, words, environment, log_fd)
@@ -69,10 +76,34 @@ class Launcher:
             OSError: it is not found or cannot be executed.
         """
         name = os.fsdecode(words[0])
-        program = name if "/" in name else _on_path(name, environment.get(b"PATH", _DEFAULT_PATH))
+        program = (
+            name
+            if "/" in name
+            else _in_folders(name, os.fsdecode(environment.get(b"PATH", _DEFAULT_PATH)).split(":"))
+        )
         if program is None:
             raise FileNotFoundError(errno.ENOENT, "command not found", name)
         return self._spawn(program, words, environment, log_fd)
+
+    def _plain_program(self, words: list[str], environment: Mapping[bytes, bytes]) -> str | None:
+        """The program that a shell would execute for plain words, or its like; None: leave it to the shell.
+
+        Looked up at every start: an earlier job may have installed it, or a better one.
+        """
+        name = words[0]
+        if "/" in name and "=" not in name:
+            return name
+        if self._functions or "=" in name:
+            return None
+        if name in _SHELL_WORDS:
+            return f"/bin/{name}" if name in _TWINS and _is_twin(words) else None
+        path = environment.get(b"PATH")
+        if path not in self._folders:
+            # no PATH, or a relative or empty entry, which means the job's own folder
+            absolute = path is not None and all(folder[:1] == b"/" for folder in path.split(b":"))
+            self._folders[path] = os.fsdecode(path or b"").split(":") if absolute else None
+        folders = self._folders[path]
+        return None if folders is None else _in_folders(name, folders)
 
     def _spawn(
         self, path: str, words: list[str] | list[bytes], environment: Mapping[bytes, bytes], log_fd: int
@@ -92,34 +123,13 @@ class Launcher:
         )
 
 
-def _plain_program(words: list[str], environment: Mapping[bytes, bytes]) -> str | None:
-    """The program that a shell would execute for plain words, or its like; None: leave it to the shell.
-
-    Looked up at every start: an earlier job may have installed it, or a better one.
-    """
-    name = words[0]
-    if "=" in name or (name in _SHELL_WORDS and name not in _TWINS):
-        return None
-    if "/" in name:
-        return name
-    path = environment.get(b"PATH")
-    if path is None or not all(folder[:1] == b"/" for folder in path.split(b":")):
-        return None  # a relative entry, or an empty one, means the job's own folder
-    if any(variable.startswith(b"BASH_FUNC_") for variable in environment):
-        return None  # a function that a bash exported would win over a program
-    program = _on_path(name, path)
-    if name in _TWINS and not (_is_twin(words) and program in (f"/bin/{name}", f"/usr/bin/{name}")):
-        return None
-    return program
-
-
 def _is_twin(words: list[str]) -> bool:
     """Whether a builtin with these words does as its program: both differ in options only."""
     return len(words) == 1 or (words[0] == "echo" and not words[1].startswith("-"))
 
 
-def _on_path(name: str, path: bytes) -> str | None:
-    for folder in os.fsdecode(path).split(":"):
+def _in_folders(name: str, folders: Iterable[str]) -> str | None:
+    for folder in folders:
         candidate = f"{folder or '.'}/{name}"
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate

@@ -53,6 +53,7 @@ class Environments:
         self._command_line = command_line
         self._inherited = environ.base_environment(given, workflow.inherit_shell_env)
         self._shared = environ.layered(self._inherited, workflow.env, {}, command_line)
+        self.has_functions = any(name.startswith(b"BASH_FUNC_") for name in self._inherited)
         outer = given.get(b"EXECUTIONER_TRACE")
         self._own = {b"EXECUTIONER_TRACE": outer} if outer else {}
 
@@ -141,7 +142,11 @@ class Execution:
         scheduler = Scheduler(
             self._plan,
             agenda,
-            Starter(self._conditions(run_id, identity), Launcher(null), _check_runner(workflow)),
+            Starter(
+                self._conditions(run_id, identity),
+                Launcher(null, functions=self._environments.has_functions),
+                _check_runner(workflow),
+            ),
             workflow.kill_grace_s,
             self._writer,
             reporter.hear,

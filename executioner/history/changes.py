@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
 from executioner.model import Attempt, RunStatus
@@ -34,11 +34,11 @@ class RunEnd(Record):
 _NEVER_STARTED = {"start_time": None, "last_run": None, "log_path": None}
 
 
-def changes(event: Event) -> Iterator[JobChange]:
+def changes(event: Event) -> Sequence[JobChange]:
     """What an event changes in the rows of jobs."""
     match event:
         case JobEnded():
-            yield event.job.id, _ended(event)
+            return ((event.job.id, _ended(event)),)
         case AttemptStarting(at, job, number, _, log_path):
             now = utc_text(at)
             columns: dict[str, object] = {"status": "RUNNING", "last_run": now, "log_path": log_path}
@@ -46,23 +46,20 @@ def changes(event: Event) -> Iterator[JobChange]:
                 columns["start_time"] = now
             else:
                 columns["retry_count"] = number - 1
-            yield job.id, columns
+            return ((job.id, columns),)
         case AttemptFailed(_, job, attempts):
             last = attempts[-1]
-            yield (
-                job.id,
-                {
-                    "exit_code": last.exit_code,
-                    "last_error": last.reason,
-                    "retry_history": _attempts_json(attempts),
-                },
-            )
+            failed: dict[str, object] = {
+                "exit_code": last.exit_code,
+                "last_error": last.reason,
+                "retry_history": _attempts_json(attempts),
+            }
+            return ((job.id, failed),)
         case JobsSkipped(_, jobs, reason):
-            for job in jobs:
-                # it may have been about to start: what was noted of that did not come true
-                yield job.id, {"status": "SKIPPED", "reason": reason, **_NEVER_STARTED}
+            # it may have been about to start: what was noted of that did not come true
+            return [(job.id, {"status": "SKIPPED", "reason": reason, **_NEVER_STARTED}) for job in jobs]
         case _:
-            return
+            return ()
 
 
 def _ended(event: JobEnded) -> dict[str, object]:
