@@ -15,6 +15,15 @@ def default_history() -> str:
     return os.path.join(state, "executioner", "history.db")
 
 
+def config_paths(path: str) -> tuple[str, ...]:
+    """The paths under which runs of a config file may be recorded; it need not exist any more."""
+    plain = os.path.abspath(path)
+    try:
+        return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
+    except ValueError:  # no file can have such a name
+        return (plain,)
+
+
 def sync_folder(path: str) -> None:
     """Make the names in a folder survive a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -12,7 +12,7 @@ HEAVY = frozenset(
     (
         "asyncio concurrent csv dataclasses decimal difflib email hashlib http importlib.metadata inspect"
         " logging pathlib platform psutil random rich shutil ssl subprocess tabulate tempfile threading"
-        " traceback typing unittest urllib uuid wcwidth xml zipfile locale fnmatch ctypes"
+        " traceback typing unittest urllib uuid wcwidth xml zipfile locale fnmatch ctypes datetime sqlite3 select"
     ).split()
 )
 RUN = Path(__file__).parent / "data/modules-run.txt"

@@ -11,9 +11,10 @@ from executioner import joblog
 from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
 from executioner.errors import NoHistoryError, UnknownRunError
+from executioner.folders import config_paths
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import NO_RESULT
-from executioner.history.query import RunFilter, config_paths
+from executioner.history.query import RunFilter
 from executioner.history.reader import History
 from executioner.model import NextStep
 from executioner.record import Record

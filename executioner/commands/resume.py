@@ -34,9 +34,10 @@ from executioner.commands.past import Past, find_lineage
 from executioner.commands.workflow import load
 from executioner.definition import definer
 from executioner.errors import RunRefusedError, UsageError
+from executioner.folders import config_paths
 from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
-from executioner.history.query import RunFilter, config_paths
+from executioner.history.query import RunFilter
 from executioner.history.store import HistoryWriter
 from executioner.leftovers import Leftover
 from executioner.model import NextStep, RunStatus, Workflow

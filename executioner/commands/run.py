@@ -17,10 +17,10 @@ from executioner.commands.guards import (
 )
 from executioner.commands.workflow import load
 from executioner.errors import NoHistoryError
+from executioner.folders import config_paths
 from executioner.history.crashes import Suspects
 from executioner.history.liveness import NO_RESULT
 from executioner.history.lock import this_process
-from executioner.history.query import RunFilter, config_paths
 from executioner.history.store import HistoryWriter
 from executioner.model import Workflow
 from executioner.plan import Plan, make_plan
@@ -196,4 +196,6 @@ def _warn_of_results(context: Context, workflow: Workflow, history: str, typed: 
 
 
 def _newest(past: History, workflow: Workflow) -> Run | None:
+    from executioner.history.query import RunFilter
+
     return next(past.find(RunFilter(config_paths=config_paths(workflow.config_path)), 1), None)

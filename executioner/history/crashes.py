@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, same_file
+from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 
 _MOST = 20

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator
 
 from executioner.folders import sync_folder
 from executioner.history import files
 from executioner.history.lock import LockFile
+from executioner.history.sqlite import sqlite3
 
 
 def create(path: str, mode: int) -> list[str]:

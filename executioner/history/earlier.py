@@ -8,13 +8,13 @@ without a zone. What it recorded is kept; what it did not record stays NULL.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from executioner.history.earlier_tables import NOTHING, Numbers, Row, Table, run_number
 from executioner.history.earlier_values import instant, integer, real, stored, text
 from executioner.history.liveness import NO_RESULT
+from executioner.history.sqlite import sqlite3
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.record import Record
 from executioner.verdict import JobOutcome, failure_summary, run_status, signal_name

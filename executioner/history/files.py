@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 from executioner.errors import DamagedHistoryError, HistoryError
+from executioner.history.sqlite import sqlite3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

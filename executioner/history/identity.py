@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 from executioner.history.files import damage
+from executioner.history.sqlite import sqlite3
 
 # also of a job that something else has written: the earlier tool, say, into what was taken over from it;
 # its ids may be text, which is more than any number

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from executioner.history.liveness import NO_RESULT, Liveness, UnfinishedRun
 from executioner.history.query import SELECT_RUN
 from executioner.history.read import run_of, unfinished
+from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 from executioner.records import PastJob, Run
 

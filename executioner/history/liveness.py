@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
 from executioner.history.lock import ProcessIdentity, is_alive, is_held
+from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 from executioner.times import from_utc_text
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator
 
 from executioner.folders import sync_folder
 from executioner.history import files
 from executioner.history.create import create_schema, statements
 from executioner.history.earlier import Taken, take_over
+from executioner.history.sqlite import sqlite3
 from executioner.render.text import count
 
 _MOST_BACKUPS = 1000

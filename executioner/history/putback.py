@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from executioner.errors import RunRefusedError
 from executioner.history.changes import set_statement
 from executioner.history.identity import newest_id
 from executioner.history.spool import ENDED, NOTHING, Spool
+from executioner.history.sqlite import sqlite3
 from executioner.model import JobStatus
 from executioner.record import Record
 from executioner.render.text import local_time

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 
+from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 from executioner.records import RUN_COLUMNS, Run
 
@@ -263,12 +262,3 @@ _OPEN_CONFIGS = _open_groups("config_path", "run_by_config", "run_by_config")
 _OPEN_WITHOUT_CONFIG = _open_groups(
     "application_name", "run_by_application", "run_without_config", " AND config_path IS NULL"
 )
-
-
-def config_paths(path: str) -> tuple[str, ...]:
-    """The paths under which runs of a config file may be recorded; it need not exist any more."""
-    plain = os.path.abspath(path)
-    try:
-        return tuple(dict.fromkeys((plain, os.path.realpath(plain))))
-    except ValueError:  # no file can have such a name
-        return (plain,)

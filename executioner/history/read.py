@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Mapping
 from math import isfinite
 
@@ -14,6 +13,7 @@ from executioner.errors import HistoryError
 from executioner.history import files
 from executioner.history.liveness import NO_RESULT, Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
+from executioner.history.sqlite import sqlite3
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run, RunDetails
 
 TYPE_CHECKING = False

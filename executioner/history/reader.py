@@ -7,20 +7,20 @@ it is at that moment.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 
 from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
-from executioner.folders import default_history
+from executioner.folders import config_paths, default_history
 from executioner.history import files
 from executioner.history.crashes import Crash, Suspects, crashes
 from executioner.history.identity import identity
 from executioner.history.lineage import Lineage, latest_results, lineage
 from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
-from executioner.history.query import Position, RunFilter, applications, config_paths, ended_runs, matches
+from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
 from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.sqlite import sqlite3
 from executioner.history.usual import durations_s, runs_before, usual_s
 from executioner.model import RunStatus
 from executioner.records import Job, PastJob, Run, RunDetails

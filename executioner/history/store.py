@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from executioner.errors import HistoryError
@@ -25,6 +24,7 @@ from executioner.history.create import connect, create
 from executioner.history.identity import identity, newest_id
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
+from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 from executioner.times import utc_text
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 
 from executioner.history import files
+from executioner.history.sqlite import sqlite3
 
 
 def take_back(connection: sqlite3.Connection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from executioner.history.sqlite import sqlite3
 
 _NEWEST_RUNS = "SELECT run_id FROM ({}) ORDER BY run_id DESC LIMIT :runs".format(
     " UNION ALL ".join(
