@@ -1,6 +1,7 @@
 """Side by side: every round runs each contender once, in turn, so that drift falls on all alike."""
 
 import os
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -8,11 +9,15 @@ from typing import NamedTuple
 
 
 class Contender(NamedTuple):
-    """One side of a comparison: files to make in an empty folder, then a command to time there."""
+    """One side of a comparison: files to make in an empty folder, then a command to time there.
+
+    What is ``large`` is written to the disk and removed before the next one runs.
+    """
 
     name: str
     prepare: Callable[[], None]
     command: Sequence[str]
+    large: bool = False
 
 
 class Sample(NamedTuple):
@@ -59,7 +64,7 @@ def side_by_side(
 ) -> dict[str, list[Sample]]:
     """Samples of each contender by name, each taken in a new folder.
 
-    Nothing is deleted in between: ext4 makes files more slowly for a while after many were deleted.
+    Small files are not deleted in between: ext4 makes files more slowly for a while after many were deleted.
 
     Raises:
         BrokenError: a contender did not do its work.
@@ -73,6 +78,10 @@ def side_by_side(
             os.chdir(place)
             contender.prepare()
             samples[contender.name].append(run(contender.command))
+            if contender.large:
+                os.chdir(folder)
+                shutil.rmtree(place)
+                os.sync()
     return samples
 
 

@@ -66,7 +66,8 @@ def output(_work: str, small: bool) -> list[Contender]:
     """A job that writes much, beside a shell that sends the same to a file."""
     command = f"yes 0123456789012345678901234567890123456789 | head -c {GIGABYTE // (1000 if small else 1)}"
     bare = Contender("sh > file", nothing, ("sh", "-c", f"{command} > plain"))
-    return [bare, *(runner(peer, Workload(independent(1, command), 1)) for peer in found() if peer.name != "doit")]
+    others = [runner(peer, Workload(independent(1, command), 1)) for peer in found() if peer.name != "doit"]
+    return [contender._replace(large=True) for contender in (bare, *others)]
 
 
 def listing(runs: int, jobs: int, words: Sequence[str], work: str, small: bool) -> list[Contender]:
