@@ -63,6 +63,10 @@ class Plan(Record):
             groups.setdefault(self.reasons[position], []).append(position)
         return groups
 
+    def chooses(self) -> bool:
+        """Whether jobs may have to wait for a worker, so that the order in which ready ones start matters."""
+        return 1 < self.workers < sum(action in RUNS for action in self.actions)
+
 
 class Preferences(Record):
     """What the command line asks of a run."""
@@ -116,7 +120,7 @@ def workers(workflow: Workflow, preferences: Preferences, cpu_count: int) -> int
 class Agenda:
     """Which jobs of a plan can be started now, the most urgent first.
 
-    With one worker that is config order; with several, the job with the longest remaining
+    With one worker, or one for each job, that is config order; else the job with the longest remaining
     path, weighted by ``durations_s`` (past durations a job id) where there are any.
     Every call takes time proportional to what it changes, never to the number of jobs.
     """
@@ -126,7 +130,7 @@ class Agenda:
         self._dependents = links.dependents
         self._missing = [len(names) for names in links.dependencies]
         self._open = [action in RUNS for action in plan.actions]  # neither taken nor dropped
-        if plan.workers == 1:
+        if not plan.chooses():
             self._priority: Sequence[float] | None = None
         else:
             from executioner.estimate import weights

@@ -173,7 +173,7 @@ class Execution:
         err.drain()
 
     def _durations_s(self) -> Mapping[str, Sequence[float]]:
-        if self._plan.workers == 1:
+        if not self._plan.chooses():
             return {}
         return self._writer.durations_s(self._workflow.name)
 
