@@ -1,7 +1,7 @@
 """Make a history of many runs, to measure how lists of them scale: ``fill_history.py history.db 100000``.
 
 The runs are of 40 applications with a config each, by 12 users, one a minute; three in four
-succeed, some of the others are resumed. Each has JOBS jobs (default 2).
+succeed, some of the others are resumed. Each has JOBS jobs (default 2), whose rows are as large as real ones.
 """
 
 import contextlib
@@ -28,6 +28,15 @@ RUN = (
 JOB = (
     *("run_id", "id", "position", "description", "command", "status", "reason", "exit_code", "application_name"),
     *("start_time", "end_time", "last_run", "duration_seconds", "retry_count", "retry_history", "log_path"),
+    *("cpu_usage_percent", "definition", "max_retries"),
+)
+DEFINITION = (
+    '{"command":"true","dependencies":["job_0"],"env_variables":{},"post_checks":[],"pre_checks":[],'
+    '"working_dir":"/srv/etl/pipelines/app_00"}'
+)
+ATTEMPT = (
+    '[{{"attempt": 1, "status": "{}", "reason": null, "exit_code": {}, "start_time": "{}", "end_time": "{}",'
+    ' "duration_seconds": 3.003799, "log_start": 45, "log_end": 1045}}]'
 )
 
 
@@ -87,8 +96,11 @@ def job_rows(run: dict[str, Any], jobs: int) -> Iterator[dict[str, Any]]:
             "last_run": run["start_time"],
             "duration_seconds": 3.0,
             "retry_count": 0,
-            "retry_history": None,
-            "log_path": None,
+            "retry_history": ATTEMPT.format(status, int(status == "FAILED"), run["start_time"], run["end_time"]),
+            "log_path": f"{run['log_path'].rpartition('.run-')[0]}.job-job_{position}.run-{run['run_id']}.log",
+            "cpu_usage_percent": 22.7828661579084,
+            "definition": DEFINITION,
+            "max_retries": 0,
         }
 
 

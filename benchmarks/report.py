@@ -113,8 +113,8 @@ def fits(unit: str, sizes: Sequence[int], lines: Mapping[str, Sequence[float]]) 
     rows = []
     for name, seconds in lines.items():
         found = fit(sizes, seconds)
-        each = f"{found.each * 1e6:,.{1 if abs(found.each) >= 1e-6 else 4}f} µs"
-        line = f"{found.start * 1000:.1f} ms + {each} × {unit}s"
+        each = f"{abs(found.each) * 1e6:,.{1 if abs(found.each) >= 1e-6 else 4}f} µs"
+        line = f"{found.start * 1000:.1f} ms {'-' if found.each < 0 else '+'} {each} × {unit}s"
         rows.append([name, *map(milliseconds, seconds), line, f"{found.exponent:.2f}"])
     headers = [f"by {unit}s", *(f"{size:,}" for size in sizes), "fit", "exponent at the end"]
     return _markdown(rows, headers)
@@ -168,7 +168,7 @@ def _pyplot() -> Any:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "executioner"
+    matplotlib.rcParams.update({"svg.hashsalt": "executioner", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     return pyplot

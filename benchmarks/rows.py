@@ -62,6 +62,12 @@ def start(_work: str, _small: bool) -> list[Contender]:
     return [bare, *(runner(peer, Workload(chain(1), 1)) for peer in found())]
 
 
+def says(word: str, _work: str, _small: bool) -> list[Contender]:
+    """The program with one option that needs nothing else, beside an interpreter that does nothing."""
+    bare = Contender("python -c pass", nothing, (sys.executable, "-c", "pass"))
+    return [bare, Contender("executioner", nothing, (*EXECUTIONER, word))]
+
+
 def output(_work: str, small: bool) -> list[Contender]:
     """A job that writes much, beside a shell that sends the same to a file."""
     command = f"yes 0123456789012345678901234567890123456789 | head -c {GIGABYTE // (1000 if small else 1)}"
@@ -102,6 +108,8 @@ def _jobs(full: Callable[[], Workload], smoke: Callable[[], Workload]) -> Callab
 
 ROWS: Sequence[Row] = (
     Row("one", "a run of one job", "python -c pass", Limits(4.0), start),
+    Row("help", "`--help`", "python -c pass", Limits(), partial(says, "--help")),
+    Row("version", "`--version`", "python -c pass", Limits(), partial(says, "--version")),
     Row(
         "layers1000",
         "1,000 jobs in layers, `true`, 8 workers",

@@ -110,6 +110,7 @@ def growth(by: str, rounds: int, work: str, kept: str, out: str | None, small: b
         contenders = by_runs(kept)
     lines: dict[str, list[float]] = {}
     peaks: list[float] = []
+    bytes_a_job: list[float] = []
     each = [max(1, min(rounds, MOST_JOBS // size)) if by == "jobs" else rounds for size in sizes]
     for size, number in zip(sizes, each, strict=True):
         folder = os.path.join(work, f"{by}-{size}")
@@ -117,13 +118,13 @@ def growth(by: str, rounds: int, work: str, kept: str, out: str | None, small: b
             lines.setdefault(name, []).append(statistics.median(sample.wall for sample in samples))
             if name == OURS:
                 peaks.append(statistics.median(sample.peak for sample in samples) / 2**20)
+        made = history(kept, size, JOBS_A_RUN) if by == "runs" else os.path.join(folder, f"0-{OURS}", "history.db")
+        bytes_a_job.append(os.path.getsize(made) / (size * (JOBS_A_RUN if by == "runs" else 1)))
     text = fits(by[:-1], sizes, lines)
+    text += f"\n\nSize of the history a job, in bytes: {', '.join(f'{size:,.0f}' for size in bytes_a_job)}."
     if peaks:
-        text += "\n\nPeak memory of a run, in MiB: " + ", ".join(f"{peak:.0f}" for peak in peaks) + "."
-    if by == "runs":
-        kinds = ", ".join(f"{bytes_a_job(kept, size):.0f}" for size in sizes)
-        text += f"\n\nSize of the database a job, in bytes: {kinds}."
-    publish(text, f"{', '.join(map(str, each))} interleaved rounds", out, by)
+        text += f"\n\nPeak memory of a run, in MiB: {', '.join(f'{peak:.0f}' for peak in peaks)}."
+    publish(text, f"{', '.join(map(str, dict.fromkeys(each)))} interleaved rounds", out, by)
     if out:
         plot_growth(by[:-1], sizes, lines, os.path.join(out, f"{by}.svg"))
 
@@ -170,11 +171,6 @@ def by_runs(kept: str) -> Callable[[int], list[Contender]]:
         ]
 
     return contenders
-
-
-def bytes_a_job(kept: str, runs: int) -> float:
-    """The size of a history of that many runs, over its number of jobs."""
-    return os.path.getsize(history(kept, runs, JOBS_A_RUN)) / (runs * JOBS_A_RUN)
 
 
 def config(command: str) -> None:
