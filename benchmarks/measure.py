@@ -3,9 +3,12 @@
 import os
 import shutil
 import statistics
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+METER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "meter.py")
 
 
 class Contender(NamedTuple):
@@ -35,28 +38,18 @@ class BrokenError(Exception):
 def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
     """Run a command in the current folder, its output to ``output``, and take the kernel's figures.
 
-    The largest process is never below this interpreter's own size: Linux counts the memory of
-    the process that a program replaced.
-
     Raises:
         BrokenError: it ended with another status than ``expect`` (None: any).
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    start = time.perf_counter()
-    pid = os.posix_spawnp(command[0], list(command), environment, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    wall = time.perf_counter() - start
-    code = os.waitstatus_to_exitcode(status)
+    metered = [sys.executable, "-I", "-S", METER, *command]
+    taken = subprocess.run(metered, env=environment, stdout=subprocess.PIPE, check=True).stdout
+    code, wall, cpu, peak = map(float, taken.split())
     if expect is not None and code != expect:
         with open("output", "rb") as file:
             end = file.read()[-800:].decode(errors="replace")
-        raise BrokenError(f"{' '.join(command)} ended with {code}:\n{end}")
-    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        raise BrokenError(f"{' '.join(command)} ended with {code:.0f}:\n{end}")
+    return Sample(wall, cpu, int(peak))
 
 
 def side_by_side(
