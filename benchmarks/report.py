@@ -127,33 +127,45 @@ def plot_ratios(rows: Sequence[Measured], path: str) -> None:
     names = sorted({name for row in rows for name in row.samples if name not in (OURS, row.base)})
     figure, axes = pyplot.subplots(figsize=(9, 1 + 0.5 * len(rows)), layout="constrained")
     for name, marker in zip(names, "s^vDPXph*", strict=False):
-        here = [y for y, row in enumerate(rows) if name in row.samples]
+        here = [y for y, row in enumerate(rows) if name in row.samples and name != row.base]
         axes.scatter([rows[y].ratio(name) for y in here], here, marker=marker, label=name, alpha=0.7)
-    axes.scatter([row.ratio(OURS) for row in rows], range(len(rows)), color="black", zorder=3, label=OURS)
+    ours = [row.ratio(OURS) or math.nan for row in rows]
+    axes.scatter(ours, range(len(rows)), color="black", zorder=3, label=OURS)
+    for y, value in enumerate(ours):
+        axes.annotate(number(value), (value, y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     limits = [math.nan if row.limits.ratio is None else row.limits.ratio for row in rows]
     axes.scatter(limits, range(len(rows)), marker="|", s=300, color="red", label="our limit")
     axes.axvline(1, color="grey", linewidth=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [f"{row.title}\n(1: {row.base})" for row in rows], fontsize=8)
+    axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+    labels = [f"{row.title.replace('`', '')}\n(1: {row.base})" for row in rows]
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.set_xlabel("wall clock as a ratio; less is better")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path)
 
 
 def plot_growth(unit: str, sizes: Sequence[int], lines: Mapping[str, Sequence[float]], path: str) -> None:
-    """Seconds by size, both logarithmic, with the fits dashed."""
+    """Seconds by size with the fits dashed; seconds are logarithmic where they grow much."""
     pyplot = _pyplot()
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    for name, seconds in lines.items():
-        (drawn,) = axes.plot(sizes, seconds, "o", label=name)
+    figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
+    colours = pyplot.get_cmap("tab20").colors
+    for at, (name, seconds) in enumerate(lines.items()):
+        colour = colours[2 * at % 20 + at // 10]
+        axes.plot(sizes, seconds, "os^vDPX"[at % 7], label=name, color=colour)
         found = fit(sizes, seconds)
-        axes.plot(sizes, [found.start + found.each * n for n in sizes], "--", color=drawn.get_color(), linewidth=1)
+        axes.plot(sizes, [found.start + found.each * n for n in sizes], "--", color=colour, linewidth=1)
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    times = [second for seconds in lines.values() for second in seconds]
+    if max(times) > 10 * min(times):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(f"{unit}s")
     axes.set_ylabel("seconds")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path)
 
 

@@ -34,7 +34,7 @@ from history_tools import as_an_ordinary_user, has_open, integrity, is_locked, l
 from screens import everything
 from test_migration import make_version_1
 
-from executioner.history import files
+from executioner.history import files, sqlite
 from executioner.history.lock import LockFile
 from executioner.history.reader import History
 from executioner.history.store import HistoryWriter
@@ -498,8 +498,8 @@ def killed_at(act: int, path: Path) -> bool:
     if pid == 0:
         try:
             _Dying.left = act
-            connect = sqlite3.connect
-            sqlite3.connect = lambda *args, **options: connect(*args, **{"factory": _Dying, **options})
+            connect = sqlite.sqlite3.connect
+            sqlite.sqlite3.connect = lambda *args, **options: connect(*args, **{"factory": _Dying, **options})
             HistoryWriter(str(path)).close()
         finally:
             os._exit(0)

@@ -16,7 +16,7 @@ from executioner.history.lineage import Lineage
 from executioner.history.liveness import NO_RESULT
 from executioner.history.query import RunFilter
 from executioner.history.reader import History
-from executioner.model import NextStep
+from executioner.model import NextStep, Workflow
 from executioner.record import Record
 from executioner.records import Run, RunDetails
 from executioner.render.command import Invocation
@@ -41,18 +41,23 @@ class Past(Record):
     config_paths: tuple[str, ...]  # of ``-c``; empty without it
 
 
-def open_past(context: Context, run: str = "last", nothing: str = "") -> Past | None:
+def open_past(
+    context: Context, run: str = "last", nothing: str = "", workflow: Workflow | None = None
+) -> Past | None:
     """Open the history that is meant for reading; None if nothing was ever run, which is then said.
 
     ``run`` is the one that is wanted; of an id it is an error that there is none, and of ``last`` where
-    ``nothing`` says what that means.
+    ``nothing`` says what that means. ``workflow`` is that of ``-c`` where it was loaded already.
 
     Raises:
         HistoryError: it cannot be used, or ``--db`` names none.
         UnknownRunError: an id is wanted, but nothing was ever run.
     """
     options = context.options
-    configured = None if options.config is None else configured_history(context, options.config)
+    if workflow is not None:
+        configured = workflow.history_db
+    else:
+        configured = None if options.config is None else configured_history(context, options.config)
     path = history_path(context, configured)
     typed = invocation(context, options.config, path)
     try:
@@ -89,13 +94,15 @@ def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:
     return waiting(base, run.run_id, run.start_time, run.end_time)
 
 
-def find_lineage(context: Context, wanted: str, nothing: str) -> tuple[Past, Lineage]:
-    """The run that is to be gone on with, with what became of it since.
+def find_lineage(
+    context: Context, wanted: str, nothing: str, workflow: Workflow | None = None
+) -> tuple[Past, Lineage]:
+    """The run that is to be gone on with, with what became of it since; ``workflow`` is that of ``-c``, if loaded.
 
     Raises:
         UnknownRunError: there is no such run; ``nothing`` says so where nothing was ever run.
     """
-    past = open_past(context, wanted, nothing)
+    past = open_past(context, wanted, nothing, workflow)
     lineage = find(context, past, wanted, past.history.lineage, nothing) if past else None
     assert past is not None
     assert lineage is not None

@@ -101,7 +101,7 @@ def _prepare(context: Context) -> _Prepared | None:
     """
     wanted = context.options.resume_from or "last"
     workflow = None if context.options.config is None else load(context)
-    past, lineage = find_lineage(context, wanted, "There is no run to resume: nothing was ever run")
+    past, lineage = find_lineage(context, wanted, "There is no run to resume: nothing was ever run", workflow)
     run = lineage.run
     notes = [] if wanted != "last" or workflow is not None else [_naming(run)]
     if workflow is None:

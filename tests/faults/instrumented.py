@@ -19,7 +19,6 @@ instead of 30.
 import fcntl
 import os
 import signal
-import sqlite3
 import sys
 import time
 from collections import Counter
@@ -73,7 +72,9 @@ class _Points:
 
 
 def instrument() -> None:
-    """Wrap what the program calls. Before anything of it is imported."""
+    """Wrap what the program calls. Before anything else of it is imported."""
+    from executioner.history.sqlite import sqlite3
+
     points = _Points()
 
     class Cursor(sqlite3.Cursor):
@@ -127,7 +128,7 @@ def instrument() -> None:
         points.reach("lock after")
         return result
 
-    sqlite3.connect = connect_instrumented  # type: ignore[assignment]
+    sqlite3.connect = connect_instrumented
     fcntl.fcntl = fcntl_instrumented  # type: ignore[assignment]
     for name in ("posix_spawn", "fork", "fsync", "replace", "rename"):
         setattr(os, name, points.around(name.removeprefix("posix_"), getattr(os, name)))
