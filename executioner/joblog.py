@@ -148,6 +148,8 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
             fault = os.strerror(errno.ENOSPC)
     except OSError as exc:
         fault = exc.strerror
+        with contextlib.suppress(OSError):
+            size = os.fstat(fd).st_size
     with contextlib.suppress(OSError):
         os.close(fd)
     return Section(start if intact else 0, size, intact, fault)

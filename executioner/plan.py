@@ -120,7 +120,7 @@ def workers(workflow: Workflow, preferences: Preferences, cpu_count: int) -> int
 class Agenda:
     """Which jobs of a plan can be started now, the most urgent first.
 
-    With one worker, or one for each job, that is config order; else the job with the longest remaining
+    With one worker, or as many as there are jobs, that is config order; else the job with the longest remaining
     path, weighted by ``durations_s`` (past durations a job id) where there are any.
     Every call takes time proportional to what it changes, never to the number of jobs.
     """

@@ -65,7 +65,8 @@ class Launcher:
                 try:
                     return self._spawn(program, words, environment, log_fd)
                 except OSError as exc:
-                    if exc.errno not in _SHELL_DECIDES:
+                    is_long = exc.errno == errno.E2BIG and words[0] in _TWINS  # for a builtin nothing is
+                    if exc.errno not in _SHELL_DECIDES and not is_long:
                         raise
         return self._spawn(SHELL, ["sh", "-c", command], environment, log_fd)
 

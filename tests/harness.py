@@ -215,25 +215,25 @@ def wait_until(holds: Any, what: str, timeout: float = DEADLINE_S) -> None:
 
 def is_running(pid: int) -> bool:
     """Whether a process lives; a zombie does not."""
-    return _state(pid) not in ("Z", "")
+    return state_of(pid) not in ("Z", "")
 
 
 def wait_until_asleep(pid: int) -> None:
     """Wait until a process waits for something, as the runner does when it has nothing to do."""
-    wait_until(lambda: _state(pid) == "S", f"process {pid} to have nothing to do")
+    wait_until(lambda: state_of(pid) == "S", f"process {pid} to have nothing to do")
 
 
 def stop(pid: int) -> None:
     """Stop a process with SIGSTOP, and wait until it is stopped: until then it may still do something."""
     os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: _state(pid) == "T", f"process {pid} to stop")
+    wait_until(lambda: state_of(pid) == "T", f"process {pid} to stop")
 
 
-def _state(pid: int) -> str:
+def state_of(pid: int) -> str:
     """The letter of proc(5) for what a process does; empty if it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from harness import ROOT, Program, Result, wait_until
+from harness import ROOT, Program, Result, state_of, wait_until
 from history_tools import integrity, names
 
 _T = TypeVar("_T")
@@ -272,7 +272,7 @@ def stopped(process: "subprocess.Popen[str]") -> Iterator[bool]:
     """Wait until a program has stopped itself, or ended, which is False; it goes on afterwards unless killed."""
 
     def settled() -> bool:
-        return process.poll() is not None or _state(process.pid) == "T"
+        return process.poll() is not None or state_of(process.pid) == "T"
 
     wait_until(settled, "the program to stop")
     try:
@@ -280,13 +280,6 @@ def stopped(process: "subprocess.Popen[str]") -> Iterator[bool]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
-
-
-def _state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return ""
 
 
 def outcome(process: "subprocess.Popen[str]") -> Result:

@@ -2,11 +2,19 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Program, Result, attempts
+
+_LIMITED = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_STACK, (limit, limit))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def put(path: Path, text: str, mode: int = 0o755) -> Path:
@@ -170,6 +178,19 @@ def test_the_shell_has_its_own_true_and_echo(program: Program) -> None:
     program("-c", "flow.json", "--continue-on-error")
     assert {job: row["exit_code"] for job, row in program.jobs().items()} == {"true": 0, "false": 1, "echo": 0}
     assert [program.output(job) for job in ("true", "false", "echo")] == [b"", b"", b"hi\n"]
+
+
+def test_an_echo_of_more_words_than_a_program_can_be_given(program: Program) -> None:
+    """To the shell's own echo no number of words is too many."""
+    words = "a " * 60_000
+    program.config({"a": f"echo {words}"})
+    limit = 600 * 1024  # the kernel gives arguments a quarter of the stack's limit
+    command = [sys.executable, "-c", _LIMITED, str(limit), *program.command("-c", "flow.json")]
+    done = subprocess.run(
+        command, cwd=program.folder, env=program.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert program.output("a").decode() == words.strip() + "\n"
 
 
 def test_what_the_operating_system_says_of_a_direct_start(program: Program) -> None:

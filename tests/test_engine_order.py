@@ -188,17 +188,21 @@ def test_a_result_is_committed_before_a_dependent_starts(program: Program) -> No
 
 
 def test_too_few_descriptors_mean_fewer_workers_not_failures(program: Program) -> None:
-    """With a limit of open files below the number of workers the run goes on with fewer, and says so."""
+    """With a limit of open files below the number of workers the run goes on with fewer, and says so; then, too,
+    the job that took long before starts first.
+    """
     import resource
 
-    program.config({f"j{at}": "sleep 0.05" for at in range(60)})
+    program.config({**{f"j{at}": "sleep 0.05" for at in range(60)}, "long": "sleep 0.4"})
+    assert program("-c", "flow.json", "-j", "61").code == 0
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 
-    result = program("-c", "flow.json", "-j", "60", preexec_fn=limit)
+    result = program("-c", "flow.json", "-j", "61", preexec_fn=limit)
     assert result.code == 0, result.err
-    assert set(program.statuses().values()) == {"SUCCESS"}
+    assert set(program.statuses(2).values()) == {"SUCCESS"}
+    assert min(row["start_time"] for row in program.jobs(2).values()) == program.jobs(2)["long"]["start_time"]
     [line] = result.err.splitlines()
     assert line.startswith("Warning: ") and "open files" in line and " at a time" in line
 

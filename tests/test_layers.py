@@ -217,12 +217,13 @@ def test_the_named_pairs_exist() -> None:
 
 
 def test_sql_is_in_the_history_alone() -> None:
-    """Only modules of the history import sqlite3; others may name its types in a signature."""
+    """Only modules of the history import SQLite; others may name its types in a signature."""
     users = {
         name
         for name in MODULES
         for one in imports(name)
-        if one.module == "sqlite3" and (one.name is None or one.name != "Connection")
+        if one.module in ("sqlite3", "_sqlite3", "executioner.history.sqlite")
+        and (one.name is None or one.name != "Connection")
     }
     assert {name for name in users if not name.startswith("history.")} == set()
 

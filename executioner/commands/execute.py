@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from executioner.history.lineage import Lineage
     from executioner.resume import ResumePlan
 
-#: Descriptors that are kept free of job logs: for ending jobs, and for the history.
-_SPARE_DESCRIPTORS = 12
+#: Descriptors that are kept free of job logs: for what the run opens yet, for ending jobs, and for the history.
+_SPARE_DESCRIPTORS = 16
 
 
 class Environments:
@@ -125,6 +125,7 @@ class Execution:
             ChangedMeanwhileError: nothing was run, and the plan is out of date.
         """
         workflow, options = self._workflow, self._context.options
+        limited = self._limit_workers()
         agenda = Agenda(self._plan, self._durations_s())
         identity = self._writer.identity()
         self._writer.begin(self._say_it_waits)  # Ctrl-C still just ends us
@@ -136,7 +137,7 @@ class Execution:
         reporter = Reporter(
             tally, len(workflow.jobs), log, self._progress_stream(), self._terminal.err, verbose=options.verbose
         )
-        warnings += self._limit_workers()
+        warnings += limited
         self._announce(run_id, log, warnings)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         scheduler = Scheduler(

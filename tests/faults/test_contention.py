@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults_tools import HOLDS, Instrumented, held_by_another
-from harness import Program, Result, ended, gate, wait_until
+from harness import Program, Result, ended, gate, state_of, wait_until
 from history_tools import has_open, integrity, names, pid_in, wait_for_end
 
 pytestmark = pytest.mark.promise(10)
@@ -213,8 +213,7 @@ def held_at_the_last_commit(program: Instrumented, seconds: float, *, impatient:
     last = points.count("begin before")
     env = {"EXECUTIONER_TEST_BUSY_S": str(seconds), "EXECUTIONER_TEST_FAULT": f"stop begin before {last}"}
     with ended(program.start("-c", "flow.json", env=env)) as runner:
-        stat = Path(f"/proc/{runner.pid}/stat")
-        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the runner at its last commit")
+        wait_until(lambda: state_of(runner.pid) == "T", "the runner at its last commit")
         with held_by_another(program.history):
             runner.send_signal(signal.SIGCONT)
             if impatient:
@@ -434,11 +433,6 @@ def on_a_terminal(program: Instrumented, env: dict[str, str | None]) -> Iterator
         os.close(master)
 
 
-def state(pid: int) -> str:
-    """The state of a process: T if it is stopped, Z if it has ended."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 @pytest.mark.promise(3, 10)
 def test_a_run_keeps_its_lock_on_the_database_whatever_it_reads(instrumented: Instrumented) -> None:
     """A run on a terminal after a failed one (a note is made of that), and at its end, when hints were looked up:
@@ -450,11 +444,11 @@ def test_a_run_keeps_its_lock_on_the_database_whatever_it_reads(instrumented: In
         assert program("-c", "flow.json").code == 1
     points = program.home / "points"
     with on_a_terminal(program, {"EXECUTIONER_TEST_POINTS": str(points)}) as (pid, read):
-        wait_until(lambda: read() and state(pid) == "Z", "the end of the run")
+        wait_until(lambda: read() and state_of(pid) == "Z", "the end of the run")
     last = points.read_text().splitlines().count("close before")
     for fault in ("stop spawn after 1", f"stop close before {last}"):
         with on_a_terminal(program, {"EXECUTIONER_TEST_FAULT": fault}) as (pid, read):
-            wait_until(lambda: read() and state(pid) == "T", "the stopped runner")
+            wait_until(lambda: read() and state_of(pid) == "T", "the stopped runner")
             assert b"can be resumed" in read()
             assert shares(pid, program.history), fault
 

@@ -71,6 +71,9 @@ def a_killed_run(program: Instrumented) -> None:
     (program.folder / "fails").unlink()
 
 
+#: Points without which nothing of this would be tried.
+ACTS = ("begin", "write", "commit", "lock", "spawn")
+DANGEROUS = {f"{act} {when}" for act in ACTS for when in ("before", "after")}
 #: What there is before; the command, how it ends if it is not killed; how many points are tried by default.
 VARIANTS: dict[str, tuple[Callable[[Instrumented], None], tuple[str, ...], int, int]] = {
     "new history": (nothing, RUN, 1, 10),
@@ -100,6 +103,7 @@ def test_kill_at_every_point(
     known = max(recorded(program.history), default=0) if program.history.exists() else 0
     result, points = program.points(*command)
     assert result.code == code, result
+    assert set(points) >= DANGEROUS
     tried = spread(len(points), len(points) if nightly else by_default)
     if way == "stop" and not nightly:  # others than those of the kills
         tried = [point - 3 for point in tried if point > 3]

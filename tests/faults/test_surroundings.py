@@ -113,7 +113,7 @@ def test_no_process_at_all() -> None:
         assert result.code == 1, result
         assert stranger.statuses() == {"a": "ERROR", "b": "ERROR"}
         reasons = {row["reason"] for row in stranger.jobs().values()}
-        assert reasons == {"Could not be started: Resource temporarily unavailable: /bin/sh"}
+        assert reasons == {"Could not be started: Resource temporarily unavailable: /bin/true"}
         assert stranger.run_row()["status"] == "FAILED"
 
 
