@@ -1,10 +1,12 @@
 """Make a history of many runs, to measure how lists of them scale: ``fill_history.py history.db 100000``.
 
-The runs are of 40 applications with a config each, by 12 users, one a minute; three in four
+The runs are of 40 applications with a config each, by 12 users, one a minute; five in eight
 succeed, some of the others are resumed. Each has JOBS jobs (default 2), whose rows are as large as real ones.
 """
 
+import argparse
 import contextlib
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -78,36 +80,45 @@ def runs(number: int, jobs: int) -> Iterator[dict[str, Any]]:
 
 
 def job_rows(run: dict[str, Any], jobs: int) -> Iterator[dict[str, Any]]:
-    """Rows of a run's jobs."""
+    """Rows of a run's jobs: those that succeeded, in a failed run one that failed, and the rest was skipped."""
+    logs = run["log_path"].rpartition(".run-")[0]
     for position in range(jobs):
-        status = "SUCCESS" if position < run["completed_jobs"] else "FAILED"
-        yield {
+        row: dict[str, Any] = dict.fromkeys(JOB)
+        row |= {
             "run_id": run["run_id"],
             "id": f"job_{position}",
             "position": position,
             "description": "",
             "command": "true",
-            "status": status,
-            "reason": None if status == "SUCCESS" else "Exit code 1",
-            "exit_code": int(status == "FAILED"),
             "application_name": run["application_name"],
+            "retry_count": 0,
+            "definition": DEFINITION,
+            "max_retries": 0,
+        }
+        failed = position == run["completed_jobs"] and bool(run["failed_jobs"])
+        if position > run["completed_jobs"] or (position == run["completed_jobs"] and not failed):
+            yield row | {"status": "SKIPPED", "reason": "run interrupted"}
+            continue
+        status = "FAILED" if failed else "SUCCESS"
+        yield row | {
+            "status": status,
+            "reason": "Exit code 1" if failed else None,
+            "exit_code": int(failed),
             "start_time": run["start_time"],
             "end_time": run["end_time"],
             "last_run": run["start_time"],
             "duration_seconds": 3.0,
-            "retry_count": 0,
-            "retry_history": ATTEMPT.format(status, int(status == "FAILED"), run["start_time"], run["end_time"]),
-            "log_path": f"{run['log_path'].rpartition('.run-')[0]}.job-job_{position}.run-{run['run_id']}.log",
+            "retry_history": ATTEMPT.format(status, int(failed), run["start_time"], run["end_time"]),
+            "log_path": f"{logs}.job-job_{position}.run-{run['run_id']}.log",
             "cpu_usage_percent": 22.7828661579084,
-            "definition": DEFINITION,
-            "max_retries": 0,
         }
 
 
 def fill(path: str, number: int, jobs: int = 2) -> None:
-    """Make a history of some runs with some jobs each."""
+    """Make a history of some runs with some jobs each. It must not be there yet."""
     create(str(Path(path).absolute()), 0o600)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF").fetchall()  # twice the space otherwise
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
         run = f"INSERT INTO run_metadata ({', '.join(RUN)}) VALUES ({', '.join(f':{name}' for name in RUN)})"
@@ -115,8 +126,21 @@ def fill(path: str, number: int, jobs: int = 2) -> None:
         connection.executemany(run, runs(number, jobs))
         connection.executemany(job, (row for one in runs(number, jobs) for row in job_rows(one, jobs)))
         connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+
+
+def main() -> int:
+    """Make the history that the command line asks for."""
+    parser = argparse.ArgumentParser(description="Make a history of many runs, some 700 bytes a job.")
+    parser.add_argument("path", metavar="PATH", help="a file that is not there yet")
+    parser.add_argument("runs", type=int, metavar="RUNS")
+    parser.add_argument("jobs", type=int, nargs="?", default=2, metavar="JOBS", help="of each run (default: 2)")
+    given = parser.parse_args()
+    if os.path.lexists(given.path):
+        parser.error(f"{given.path} is there already")
+    fill(given.path, given.runs, given.jobs)
+    return 0
 
 
 if __name__ == "__main__":
-    fill(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 2)
+    sys.exit(main())

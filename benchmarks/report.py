@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from measure import Sample, ratio
+from tabulate import tabulate
 
 OURS = "executioner"
 wall, cpu, peak = map(attrgetter, Sample._fields)
@@ -59,7 +60,12 @@ def table(rows: Sequence[Measured]) -> str:
             for word, had, limit in zip(("ratio", "time", "memory"), took, row.limits, strict=True)
             if had is not None and limit is not None and had > limit
         ]
-        others = [f"{name} {number(row.ratio(name))}" for name in row.samples if name not in (OURS, row.base)]
+        unknown = any(had is None and limit is not None for had, limit in zip(took, row.limits, strict=True))
+        others = [
+            f"{name} {milliseconds(row.median(name)) if took.ratio is None else number(row.ratio(name))}"
+            for name in row.samples
+            if name not in (OURS, row.base)
+        ]
         base = (
             f"{row.base} ({milliseconds(row.median(row.base))})"
             if row.base in row.samples
@@ -73,7 +79,13 @@ def table(rows: Sequence[Measured]) -> str:
                 _limited(milliseconds(row.median(OURS)), number(row.limits.ms)),
                 number(row.ratio(OURS, cpu)),
                 _limited(f"{took.mib:.0f} MiB", number(row.limits.mib)),
-                f"**missed**: {', '.join(missed)}" if missed else "reached" if any(row.limits) else "",
+                f"**missed**: {', '.join(missed)}"
+                if missed
+                else "not measured"
+                if unknown
+                else "reached"
+                if any(row.limits)
+                else "",
                 ", ".join(others),
             ]
         )
@@ -170,9 +182,6 @@ def plot_growth(unit: str, sizes: Sequence[int], lines: Mapping[str, Sequence[fl
 
 
 def _markdown(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    # Imported here: what this process holds in memory is counted as its children's.
-    from tabulate import tabulate
-
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 

@@ -1,10 +1,15 @@
 """The rows of the table: what is compared, what counts as 1, and our limit."""
 
+import contextlib
+import glob
 import os
 import shutil
+import sqlite3
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from fill_history import fill
@@ -14,6 +19,8 @@ from report import Limits
 from workloads import Workload, chain, critical, independent, last_fails, layers, ragged
 
 GIGABYTE = 1_000_000_000
+FILLER = Path(__file__).with_name("fill_history.py")
+SCHEMA = Path(__file__).parent.parent / "schema.sql"
 LIST = "SELECT * FROM run_metadata ORDER BY run_id DESC LIMIT 20"
 QUERY = "import sqlite3; [print(*row) for row in sqlite3.connect({!r}).execute({!r})]"
 
@@ -90,12 +97,28 @@ def listing(runs: int, jobs: int, words: Sequence[str], work: str, small: bool) 
 
 
 def history(work: str, runs: int, jobs: int) -> str:
-    """The path of a history of that many runs, made once and kept for all rounds."""
-    path = os.path.join(work, f"{runs}-runs-of-{jobs}.db")
+    """The path of a history of that many runs as it was filled; made once, and kept for the next call.
+
+    Its name tells it from those of another filler or schema.
+    """
+    made_by = zlib.crc32(b"".join(path.read_bytes() for path in (FILLER, SCHEMA)))
+    path = os.path.join(work, f"history-{runs}-runs-of-{jobs}-{made_by:08x}.db")
     if not os.path.exists(path):
+        for left in glob.glob(f"{glob.escape(path)}.part*"):
+            os.unlink(left)
         fill(f"{path}.part", runs, jobs)
         os.rename(f"{path}.part", path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.part.lock")
+    as_filled(path, runs)
     return path
+
+
+def as_filled(path: str, runs: int) -> None:
+    """Take out of a history what was run in it since it was filled."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for table in ("job_history", "run_metadata"):
+            connection.execute(f"DELETE FROM {table} WHERE run_id > ?", (runs,))
 
 
 def nothing() -> None:
@@ -119,10 +142,17 @@ ROWS: Sequence[Row] = (
     ),
     Row(
         "layers1000ext",
-        "the same, a program (`/bin/true`)",
+        "1,000 jobs in layers, a program (`/bin/true`)",
         "ninja",
         Limits(0.70),
         _jobs(lambda: Workload(layers(1000, "/bin/true"), 8), lambda: Workload(layers(20, "/bin/true"), 8)),
+    ),
+    Row(
+        "layers1000sh",
+        "1,000 jobs in layers, for a shell (`true && true`)",
+        "ninja",
+        Limits(),
+        _jobs(lambda: Workload(layers(1000, "true && true"), 8), lambda: Workload(layers(20, "true && true"), 8)),
     ),
     Row(
         "layers10000",
@@ -179,7 +209,7 @@ ROWS: Sequence[Row] = (
     ),
     Row(
         "table",
-        "the same, as a table",
+        "the last 20 of 100,000 runs, as a table",
         "python sqlite3",
         Limits(5.0),
         partial(listing, 100_000, 2, ()),

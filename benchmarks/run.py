@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from measure import BrokenError, Contender, run, side_by_side
 from peers import EXECUTIONER, found
 from report import OURS, Limits, Measured, fits, plot_growth, plot_ratios, table
-from rows import ROWS, Row, history, nothing, runner
+from rows import ROWS, Row, as_filled, history, nothing, runner
 from workloads import Job, Workload, layers
 
 # Sizes in full, and those of a smoke test.
@@ -56,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown
         else "--rounds must be 1 or more"
         if given.rounds < 1
+        else "--growth measures no rows: leave them out, or --growth"
+        if given.growth and given.rows
+        else f"--work: there is no folder {given.work!r}"
+        if given.work and not os.path.isdir(given.work)
         else "--out draws with matplotlib, which is not installed. To install it: python -m pip install matplotlib"
         if given.out and importlib.util.find_spec("matplotlib") is None
         else None
@@ -68,34 +72,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("runners:", *(peer.name for peer in found()))
         return 0
     out = os.path.abspath(given.out) if given.out else None
-    work = tempfile.mkdtemp(prefix="benchmark-", dir=given.work)
+    try:
+        if out:
+            os.makedirs(out, exist_ok=True)
+        work = os.path.abspath(tempfile.mkdtemp(prefix="benchmark-", dir=given.work))
+    except OSError as exc:
+        print(f"benchmarks/run.py: {exc.strerror}: {exc.filename}", file=sys.stderr)
+        return 2
     kept = os.path.abspath(given.work) if given.work else work
     rounds = 1 if given.smoke else given.rounds
     try:
         if given.growth:
             growth(given.growth, rounds, work, kept, out, given.smoke)
         else:
-            compare([known[name] for name in given.rows or known], rounds, work, kept, out, given.smoke)
+            rows = [known[name] for name in dict.fromkeys(given.rows or known)]
+            compare(rows, rounds, work, kept, out, given.smoke)
     except BrokenError as broken:
         print(f"\nbenchmarks/run.py: {broken}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     finally:
-        told(f"\nThe files made are in {work}; remove the folder when done.\n")
+        large = "" if kept == work else f" Histories for the next call are {kept}/history-*.db."
+        told(f"\nThe files made are in {work}; remove the folder when done.{large}\n")
     return 0
 
 
 def compare(rows: Sequence[Row], rounds: int, work: str, kept: str, out: str | None, small: bool) -> None:
-    """The table of the rows."""
-    measured = []
-    for row in rows:
-        samples = side_by_side(
-            row.contenders(kept, small), rounds, os.path.join(work, row.name), progress(row.name)
-        )
-        title, limits = (f"{row.title} (tiny)", Limits()) if small else (row.title, row.limits)
-        measured.append(Measured(title, row.base, limits, samples))
-    publish(table(measured), f"{rounds} interleaved rounds", out, "table")
+    """The table of the rows; of those that were measured, if it is broken off."""
+    measured: list[Measured] = []
+    try:
+        for row in rows:
+            contenders = row.contenders(kept, small)
+            samples = side_by_side(contenders, rounds, os.path.join(work, row.name), progress(row.name))
+            title, limits = (f"{row.title} (tiny)", Limits()) if small else (row.title, row.limits)
+            measured.append(Measured(title, row.base, limits, samples))
+    finally:
+        if measured:
+            publish(table(measured), f"{rounds} interleaved rounds", out, "table")
     if out:
         plot_ratios(measured, os.path.join(out, "table.svg"))
 
@@ -109,29 +123,30 @@ def growth(by: str, rounds: int, work: str, kept: str, out: str | None, small: b
         sizes = RUN_SIZES[small]
         contenders = by_runs(kept)
     lines: dict[str, list[float]] = {}
-    peaks: list[float] = []
-    bytes_a_job: list[float] = []
-    each = [max(1, min(rounds, MOST_JOBS // size)) if by == "jobs" else rounds for size in sizes]
-    for size, number in zip(sizes, each, strict=True):
+    sizes_told: list[str] = []
+    for size in sizes:
+        number = max(1, min(rounds, MOST_JOBS // size)) if by == "jobs" else rounds
         folder = os.path.join(work, f"{by}-{size}")
-        for name, samples in side_by_side(contenders(size), number, folder, progress(f"{size:,} {by}")).items():
+        found = side_by_side(contenders(size), number, folder, progress(f"{size:,} {by}"))
+        for name, samples in found.items():
             lines.setdefault(name, []).append(statistics.median(sample.wall for sample in samples))
-            if name == OURS:
-                peaks.append(statistics.median(sample.peak for sample in samples) / 2**20)
-        made = history(kept, size, JOBS_A_RUN) if by == "runs" else os.path.join(folder, f"0-{OURS}", "history.db")
-        bytes_a_job.append(os.path.getsize(made) / (size * (JOBS_A_RUN if by == "runs" else 1)))
-    text = fits(by[:-1], sizes, lines)
-    text += f"\n\nSize of the history a job, in bytes: {', '.join(f'{size:,.0f}' for size in bytes_a_job)}."
-    if peaks:
-        text += f"\n\nPeak memory of a run, in MiB: {', '.join(f'{peak:.0f}' for peak in peaks)}."
-    publish(text, f"{', '.join(map(str, dict.fromkeys(each)))} interleaved rounds", out, by)
+        if by == "jobs":
+            peak = statistics.median(sample.peak for sample in found[OURS]) / 2**20
+            each = os.path.getsize(os.path.join(folder, f"0-{OURS}", "history.db")) / size
+            told_of = f"{number} rounds, peak memory of a run {peak:.0f} MiB"
+        else:
+            each = os.path.getsize(history(kept, size, JOBS_A_RUN)) / (size * JOBS_A_RUN)
+            told_of = f"{number} rounds"
+        sizes_told.append(f"- {size:,} {by}: {told_of}, history {each:,.0f} bytes a job")
+    text = f"{fits(by[:-1], sizes, lines)}\n\n" + "\n".join(sizes_told)
+    publish(text, "interleaved rounds", out, by)
     if out:
         plot_growth(by[:-1], sizes, lines, os.path.join(out, f"{by}.svg"))
 
 
 def by_jobs(size: int) -> list[Contender]:
     """A run of that many jobs in layers, and what is done with the config alone."""
-    workload = Workload(layers(size), 8)
+    workload = Workload(layers(size, layers=10 if size >= 100 else 2), 8)
     ours, *others = found()
     mine = runner(ours, workload)
     validate = (*EXECUTIONER, "-c", "jobs.json", "--db", "history.db", "--validate")
@@ -155,9 +170,14 @@ def by_runs(kept: str) -> Callable[[int], list[Contender]]:
     }
 
     def contenders(size: int) -> list[Contender]:
-        ours = (*EXECUTIONER, "--db", history(kept, size, JOBS_A_RUN))
+        database = history(kept, size, JOBS_A_RUN)
+        ours = (*EXECUTIONER, "--db", database)
         lists = [
-            Contender(f"--list-runs{name}", nothing, (*ours, "--list-runs", *words, "--format", "json"))
+            Contender(
+                f"--list-runs{name}",
+                lambda: as_filled(database, size),
+                (*ours, "--list-runs", *words, "--format", "json"),
+            )
             for name, words in filters.items()
         ]
         start = (*ours, "-c", "jobs.json")
@@ -195,7 +215,6 @@ def publish(text: str, rounds: str, out: str | None, name: str) -> None:
     text = f"{text}\n\nMedians of {rounds}; {machine}, SQLite {sqlite3.sqlite_version}.\n"
     print(text, end="")
     if out:
-        os.makedirs(out, exist_ok=True)
         with open(os.path.join(out, f"{name}.md"), "w", encoding="utf-8") as file:
             file.write(text)
 
