@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from measure import BrokenError, Contender, run, side_by_side
 from peers import EXECUTIONER, found
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown
         else "--rounds must be 1 or more"
         if given.rounds < 1
-        else "--growth measures no rows: leave them out, or --growth"
+        else "--growth measures no rows of the table: leave out one or the other"
         if given.growth and given.rows
         else f"--work: there is no folder {given.work!r}"
         if given.work and not os.path.isdir(given.work)
@@ -109,7 +110,7 @@ def compare(rows: Sequence[Row], rounds: int, work: str, kept: str, out: str | N
             measured.append(Measured(title, row.base, limits, samples))
     finally:
         if measured:
-            publish(table(measured), f"{rounds} interleaved rounds", out, "table")
+            publish(table(measured), f"{counted(rounds)}, interleaved", out, "table")
     if out:
         plot_ratios(measured, os.path.join(out, "table.svg"))
 
@@ -133,13 +134,13 @@ def growth(by: str, rounds: int, work: str, kept: str, out: str | None, small: b
         if by == "jobs":
             peak = statistics.median(sample.peak for sample in found[OURS]) / 2**20
             each = os.path.getsize(os.path.join(folder, f"0-{OURS}", "history.db")) / size
-            told_of = f"{number} rounds, peak memory of a run {peak:.0f} MiB"
+            told_of = f"{counted(number)}, peak memory of a run {peak:.0f} MiB"
         else:
             each = os.path.getsize(history(kept, size, JOBS_A_RUN)) / (size * JOBS_A_RUN)
-            told_of = f"{number} rounds"
+            told_of = counted(number)
         sizes_told.append(f"- {size:,} {by}: {told_of}, history {each:,.0f} bytes a job")
     text = f"{fits(by[:-1], sizes, lines)}\n\n" + "\n".join(sizes_told)
-    publish(text, "interleaved rounds", out, by)
+    publish(text, "interleaved rounds, as many as are named above", out, by)
     if out:
         plot_growth(by[:-1], sizes, lines, os.path.join(out, f"{by}.svg"))
 
@@ -172,12 +173,9 @@ def by_runs(kept: str) -> Callable[[int], list[Contender]]:
     def contenders(size: int) -> list[Contender]:
         database = history(kept, size, JOBS_A_RUN)
         ours = (*EXECUTIONER, "--db", database)
+        restore = partial(as_filled, database, size)
         lists = [
-            Contender(
-                f"--list-runs{name}",
-                lambda: as_filled(database, size),
-                (*ours, "--list-runs", *words, "--format", "json"),
-            )
+            Contender(f"--list-runs{name}", restore, (*ours, "--list-runs", *words, "--format", "json"))
             for name, words in filters.items()
         ]
         start = (*ours, "-c", "jobs.json")
@@ -204,6 +202,11 @@ def failed(start: Sequence[str]) -> None:
     """Have a run that fails."""
     config("false")
     run(start, expect=1)
+
+
+def counted(rounds: int) -> str:
+    """``1 round``, ``2 rounds``."""
+    return f"{rounds} round{'s' if rounds > 1 else ''}"
 
 
 def publish(text: str, rounds: str, out: str | None, name: str) -> None:
