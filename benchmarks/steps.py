@@ -1,4 +1,4 @@
-"""Where the time of a run goes: ``steps.py chain > /dev/null``, or ``layers``.
+"""Where the time of a run goes: ``steps.py chain > /dev/null``, or ``layers1000``, ``layers10000``.
 
 Runs the program in this process, in a new folder, with a clock around each step of the scheduler's loop; the
 table goes to stderr.
@@ -6,6 +6,7 @@ table goes to stderr.
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -21,7 +22,11 @@ from executioner import cli
 from executioner.listeners import Reporter
 from executioner.scheduler import Scheduler
 
-WORKLOADS = {"chain": Workload(chain(200), 1), "layers": Workload(layers(1000), 8)}
+WORKLOADS = {
+    "chain": Workload(chain(200), 1),
+    "layers1000": Workload(layers(1000), 8),
+    "layers10000": Workload(layers(10_000), 8),
+}
 #: The steps of a turn, and what is part of another (indented).
 STEPS: tuple[tuple[str, Any, str], ...] = (
     ("take in what ended, close its log", Scheduler, "_reap"),
@@ -38,6 +43,9 @@ STEPS: tuple[tuple[str, Any, str], ...] = (
 
 def main(name: str) -> int:
     """Run a workload and print the table."""
+    begun, ended = alone()
+    print(f"{'/bin/true alone: posix_spawn':36}{begun * 1e6:8.1f} µs a job", file=sys.stderr)
+    print(f"{'/bin/true alone: start to end':36}{ended * 1e6:8.1f} µs a job", file=sys.stderr)
     spent = {title: clocked(owner, step) for title, owner, step in STEPS}
     ours, *_ = found()
     workload = WORKLOADS[name]
@@ -55,6 +63,18 @@ def main(name: str) -> int:
     print(f"{'the run, with what it loads':36}{whole / jobs * 1e6:8.1f} µs a job", file=sys.stderr)
     print(f"The files made are in {os.getcwd()}; remove the folder when done.", file=sys.stderr)
     return code
+
+
+def alone(times: int = 200) -> tuple[float, float]:
+    """The median seconds of starting ``/bin/true``, and of that and waiting for it, when nothing else runs."""
+    begun, ended = [], []
+    for _ in range(times):
+        start = time.perf_counter()
+        pid = os.posix_spawn("/bin/true", ["true"], os.environ, setsid=True)
+        begun.append(time.perf_counter() - start)
+        os.waitpid(pid, 0)
+        ended.append(time.perf_counter() - start)
+    return statistics.median(begun), statistics.median(ended)
 
 
 def clocked(owner: Any, name: str) -> list[float]:

@@ -224,3 +224,39 @@ def test_the_table_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             command + ("as root, by Python " if os.geteuid() == 0 else "not as root, by Python ")
         )
         assert f"SQLite {sqlite3.sqlite_version}, with" in how
+
+
+def test_the_performance_page_has_every_row_with_its_limits() -> None:
+    """Its table has the rows and limits that the benchmarks have now, and says of each limit what became of it."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from rows import ROWS
+
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    table = page[page.index("<!-- figures: table -->") : page.index("<!-- figures: end -->")]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line[:1] == "|"]
+    figures = {title: cells for title, *cells in lines[2:]}
+    assert list(figures) == [row.title for row in ROWS]
+    for row in ROWS:
+        base, ratio, time, _, memory, verdict, _ = figures[row.title]
+        assert base.startswith(row.base)
+        for cell, limit in zip((ratio, time, memory), row.limits, strict=True):
+            assert re.findall(r"\(([\d.]+)\)", cell) == ([] if limit is None else [number(limit)]), row.title
+        assert (verdict == "reached" or verdict.startswith("**missed**")) == any(row.limits), row.title
+
+
+def number(value: float) -> str:
+    """As the table has it."""
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def test_the_benchmarks_name_their_rows_and_the_runners_found() -> None:
+    """``benchmarks/run.py --list``, from any folder."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/run.py"), "--list"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows, runners = done.stdout.splitlines()
+    assert "layers1000" in rows.split() and "executioner" in runners.split()
