@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 
 class BrokenError(Exception):
-    """A contender did not do its work: its name, exit status and the end of its output."""
+    """A contender did not do its work: its command, exit status, folder, and both ends of its output."""
 
 
 def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
@@ -47,8 +47,10 @@ def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
     code, wall, cpu, peak = map(float, taken.split())
     if expect is not None and code != expect:
         with open("output", "rb") as file:
-            end = file.read()[-800:].decode(errors="replace")
-        raise BrokenError(f"{' '.join(command)} ended with {code:.0f}:\n{end}")
+            lines = file.read().decode(errors="replace").splitlines()
+        shown = lines if len(lines) <= 20 else [*lines[:10], "...", *lines[-10:]]
+        what = f"{' '.join(command)} ended with {code:.0f}, in {os.getcwd()}; what comes after it is not measured"
+        raise BrokenError("\n".join([f"{what}:", *shown]))
     return Sample(wall, cpu, int(peak))
 
 

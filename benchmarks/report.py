@@ -7,7 +7,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from measure import Sample, ratio
-from tabulate import tabulate
+
+try:
+    from tabulate import tabulate
+except ImportError:
+    raise SystemExit(
+        "benchmarks: tabulate is not installed; to install it: python -m pip install tabulate"
+    ) from None
 
 OURS = "executioner"
 wall, cpu, peak = map(attrgetter, Sample._fields)

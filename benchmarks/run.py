@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = {row.name: row for row in ROWS}
     unknown = [name for name in given.rows if name not in known]
     wrong = (
-        f"no row is called {unknown[0]!r}. See: python benchmarks/run.py --list"
+        f"no row is called {' or '.join(map(repr, unknown))}. See: python benchmarks/run.py --list"
         if unknown
         else "--rounds must be 1 or more"
         if given.rounds < 1
