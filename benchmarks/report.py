@@ -61,12 +61,6 @@ def table(rows: Sequence[Measured]) -> str:
     lines = []
     for row in rows:
         took = row.figures()
-        missed = [
-            word
-            for word, had, limit in zip(("ratio", "time", "memory"), took, row.limits, strict=True)
-            if had is not None and limit is not None and had > limit
-        ]
-        unknown = any(had is None and limit is not None for had, limit in zip(took, row.limits, strict=True))
         others = [
             f"{name} {milliseconds(row.median(name)) if took.ratio is None else number(row.ratio(name))}"
             for name in row.samples
@@ -85,18 +79,24 @@ def table(rows: Sequence[Measured]) -> str:
                 _limited(milliseconds(row.median(OURS)), number(row.limits.ms)),
                 number(row.ratio(OURS, cpu)),
                 _limited(f"{took.mib:.0f} MiB", number(row.limits.mib)),
-                f"**missed**: {', '.join(missed)}"
-                if missed
-                else "not measured"
-                if unknown
-                else "reached"
-                if any(row.limits)
-                else "",
+                _verdict(took, row.limits),
                 ", ".join(others),
             ]
         )
     headers = ["work", "1 is", "ours (at most)", "time", "CPU", "memory", "limits", "others"]
     return _markdown(lines, headers)
+
+
+def _verdict(took: Limits, limits: Limits) -> str:
+    """What became of the limits, where there are any."""
+    names = ("ratio", "time", "memory")
+    judged = [one for one in zip(names, took, limits, strict=True) if one[2] is not None]
+    missed = [name for name, had, limit in judged if had is not None and limit is not None and had > limit]
+    if missed:
+        return f"**missed**: {', '.join(missed)}"
+    if any(had is None for _, had, _ in judged):
+        return "not measured"
+    return "reached" if judged else ""
 
 
 def _limited(figure: str, limit: str) -> str:

@@ -25,6 +25,13 @@ LIST = "SELECT * FROM run_metadata ORDER BY run_id DESC LIMIT 20"
 QUERY = "import sqlite3; [print(*row) for row in sqlite3.connect({!r}).execute({!r})]"
 
 
+def nothing() -> None:
+    """Prepare nothing."""
+
+
+BARE = Contender("python -c pass", nothing, (sys.executable, "-c", "pass"))
+
+
 class Row(NamedTuple):
     """A line of the table; ``contenders`` are given a folder to keep files in, and whether to be quick."""
 
@@ -36,10 +43,10 @@ class Row(NamedTuple):
 
 
 def of_jobs(
-    full: Callable[[], Workload], smoke: Callable[[], Workload], _work: str, small: bool
+    make: Callable[..., Workload], full: Sequence[float], smoke: Sequence[float], _work: str, small: bool
 ) -> list[Contender]:
-    """Every runner found, on a workload that it can run."""
-    workload = smoke() if small else full()
+    """Every runner found, on a workload that it can run, made of its sizes in full or of those of a smoke test."""
+    workload = make(*(smoke if small else full))
     free = not any(job.after for job in workload.jobs) or workload.before == "a failure"
     return [runner(peer, workload) for peer in found() if peer.orders or free]
 
@@ -65,14 +72,12 @@ def runner(peer: Peer, workload: Workload) -> Contender:
 
 def start(_work: str, _small: bool) -> list[Contender]:
     """A run of one job, beside an interpreter that does nothing."""
-    bare = Contender("python -c pass", nothing, (sys.executable, "-c", "pass"))
-    return [bare, *(runner(peer, Workload(chain(1), 1)) for peer in found())]
+    return [BARE, *(runner(peer, Workload(chain(1), 1)) for peer in found())]
 
 
 def says(word: str, _work: str, _small: bool) -> list[Contender]:
     """The program with one option that needs nothing else, beside an interpreter that does nothing."""
-    bare = Contender("python -c pass", nothing, (sys.executable, "-c", "pass"))
-    return [bare, Contender("executioner", nothing, (*EXECUTIONER, word))]
+    return [BARE, Contender("executioner", nothing, (*EXECUTIONER, word))]
 
 
 def output(_work: str, small: bool) -> list[Contender]:
@@ -121,14 +126,6 @@ def as_filled(path: str, runs: int) -> None:
             connection.execute(f"DELETE FROM {table} WHERE run_id > ?", (runs,))
 
 
-def nothing() -> None:
-    """Prepare nothing."""
-
-
-def _jobs(full: Callable[[], Workload], smoke: Callable[[], Workload]) -> Callable[[str, bool], list[Contender]]:
-    return partial(of_jobs, full, smoke)
-
-
 ROWS: Sequence[Row] = (
     Row("one", "a run of one job", "python -c pass", Limits(4.0), start),
     Row("help", "`--help`", "python -c pass", Limits(), partial(says, "--help")),
@@ -138,66 +135,63 @@ ROWS: Sequence[Row] = (
         "1,000 jobs in layers, `true`, 8 workers",
         "ninja",
         Limits(1.15, mib=25),
-        _jobs(lambda: Workload(layers(1000), 8), lambda: Workload(layers(20), 8)),
+        partial(of_jobs, lambda number: Workload(layers(number), 8), (1000,), (20,)),
     ),
     Row(
         "layers1000ext",
         "1,000 jobs in layers, a program (`/bin/true`)",
         "ninja",
         Limits(0.70),
-        _jobs(lambda: Workload(layers(1000, "/bin/true"), 8), lambda: Workload(layers(20, "/bin/true"), 8)),
+        partial(of_jobs, lambda number: Workload(layers(number, "/bin/true"), 8), (1000,), (20,)),
     ),
     Row(
         "layers1000sh",
         "1,000 jobs in layers, for a shell (`true && true`)",
         "ninja",
         Limits(),
-        _jobs(lambda: Workload(layers(1000, "true && true"), 8), lambda: Workload(layers(20, "true && true"), 8)),
+        partial(of_jobs, lambda number: Workload(layers(number, "true && true"), 8), (1000,), (20,)),
     ),
     Row(
         "layers10000",
         "10,000 jobs in layers",
         "ninja",
         Limits(1.05, mib=40),
-        _jobs(lambda: Workload(layers(10_000), 8), lambda: Workload(layers(30), 8)),
+        partial(of_jobs, lambda number: Workload(layers(number), 8), (10_000,), (30,)),
     ),
     Row(
         "chain200",
         "a chain of 200 `true`",
         "ninja",
         Limits(1.35),
-        _jobs(lambda: Workload(chain(200), 1), lambda: Workload(chain(5), 1)),
+        partial(of_jobs, lambda number: Workload(chain(number), 1), (200,), (5,)),
     ),
     Row(
         "wide500",
         "500 independent jobs, 8 workers",
         "ninja",
         Limits(1.40),
-        _jobs(lambda: Workload(independent(500), 8), lambda: Workload(independent(10), 8)),
+        partial(of_jobs, lambda number: Workload(independent(number), 8), (500,), (10,)),
     ),
     Row(
         "critical",
         "a long path behind short jobs, durations known",
         "ninja",
         Limits(0.80),
-        _jobs(lambda: Workload(critical(0.25), 2, "a run"), lambda: Workload(critical(0.01), 2, "a run")),
+        partial(of_jobs, lambda unit: Workload(critical(unit), 2, "a run"), (0.25,), (0.01,)),
     ),
     Row(
         "ragged",
         "64 ragged sleeps, durations known",
         "ninja",
         Limits(0.83),
-        _jobs(lambda: Workload(ragged(64, 0.05), 8, "a run"), lambda: Workload(ragged(8, 0.01), 8, "a run")),
+        partial(of_jobs, lambda number, unit: Workload(ragged(number, unit), 8, "a run"), (64, 0.05), (8, 0.01)),
     ),
     Row(
         "resume",
         "a resume of 1,000 jobs with 1 left",
         "parallel",
         Limits(0.50, ms=45),
-        _jobs(
-            lambda: Workload(last_fails(layers(1000)), 8, "a failure"),
-            lambda: Workload(last_fails(layers(20)), 8, "a failure"),
-        ),
+        partial(of_jobs, lambda number: Workload(last_fails(layers(number)), 8, "a failure"), (1000,), (20,)),
     ),
     Row("output", "1 GB of output of a job", "sh > file", Limits(1.10, mib=20), output),
     Row(
