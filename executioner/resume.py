@@ -62,7 +62,7 @@ class ResumePlan(Record):
         plan: what is done.
         past: by position, the jobs as they ended in the run that is resumed.
         definitions: of the same jobs as they are now.
-        whys: for each position why the plan does that with the job.
+        why: says for a position why the plan does that with the job.
         changed: by position, what changed in the jobs' definitions.
         rerun: what runs again because of changes.
         added: jobs that the resumed run did not have.
@@ -75,7 +75,7 @@ class ResumePlan(Record):
     plan: Plan
     past: Mapping[int, PastJob]
     definitions: Mapping[int, str]
-    whys: Sequence[str]
+    why: Callable[[int], str]
     changed: Mapping[int, Change]
     rerun: frozenset[int]
     added: Sequence[int]
@@ -120,7 +120,7 @@ def make_resume_plan(
     compared = ((at, change(one, definitions[at], variables)) for at, one in past.items())
     changed = {at: found for at, found in compared if found is not None}
     choice = _Choice(workflow, links, parent.run_id, past, changed, preferences, wanted)
-    actions, reasons, whys = choice.made()
+    actions, reasons = choice.made()
     plan = Plan(
         workflow,
         links,
@@ -134,7 +134,7 @@ def make_resume_plan(
         plan=plan,
         past=past,
         definitions=definitions,
-        whys=whys,
+        why=choice.why,
         changed=changed,
         rerun=frozenset(choice.rerun.intersection(plan.positions(*RUNS))),
         added=[at for at in range(len(links.ids)) if at not in past],
@@ -177,6 +177,8 @@ class _Choice:
         self._from_job = preferences.from_job
         self._skip = {at for at, name in enumerate(links.ids) if name in preferences.skip}
         self._done = {at for at, job in past.items() if job.is_done}
+        self._actions: list[Action] = []
+        self._reasons: dict[int, str] = {}
         self._seeds: set[int] = set()  # changed jobs that run again
         if wanted.if_changed is IfChanged.RERUN:
             self._seeds = self._done.intersection(changed) - self._skip
@@ -187,13 +189,12 @@ class _Choice:
             self._after = graph.reach(links.dependents, [links.index[self._from_job]])
             self._before = graph.reach(links.dependencies, self._after | self.rerun)
 
-    def made(self) -> tuple[list[Action], dict[int, str], list[str]]:
-        """For each position the action and why; and why jobs are passed over, as the history keeps it."""
-        actions, reasons, whys = [], {}, []
+    def made(self) -> tuple[list[Action], dict[int, str]]:
+        """For each position the action; and why jobs are passed over, as the history keeps it."""
         for position in range(len(self._links.ids)):
             reason = self._passed_over(position)
             if reason is not None:
-                reasons[position] = reason
+                self._reasons[position] = reason
                 action = action_for(reason)
             elif position in self._done and position not in self._after and position not in self.rerun:
                 action = Action.REUSE
@@ -201,9 +202,8 @@ class _Choice:
                 action = Action.RETRY
             else:
                 action = Action.EXECUTE
-            actions.append(action)
-            whys.append(self._why(position, action, reason))
-        return actions, reasons, whys
+            self._actions.append(action)
+        return self._actions, self._reasons
 
     def _passed_over(self, position: int) -> str | None:
         """Why a job neither runs nor is reused; None if it does."""
@@ -227,8 +227,9 @@ class _Choice:
             return BY_FAILED_ONLY
         return None
 
-    def _why(self, position: int, action: Action, reason: str | None) -> str:
-        past = self._past.get(position)
+    def why(self, position: int) -> str:
+        """Why that was decided for a job."""
+        past, action = self._past.get(position), self._actions[position]
         before = f"not in run {self._run_id}" if past is None else _ended(past, self._run_id)
         if action in RUNS:
             if position in self._seeds:
@@ -241,7 +242,7 @@ class _Choice:
         if action is Action.REUSE:
             kept = self._changed.get(position)
             return before if kept is None else f"kept, though changed since ({', '.join(kept.parts())}); {before}"
-        return f"{reason}; {before}"
+        return f"{self._reasons[position]}; {before}"
 
 
 def _ended(job: PastJob, run_id: int) -> str:

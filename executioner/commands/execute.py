@@ -34,6 +34,7 @@ from executioner.terminal import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from executioner.checks import CheckRunner
+    from executioner.history.files import State
     from executioner.history.lineage import Lineage
     from executioner.resume import ResumePlan
 
@@ -84,9 +85,8 @@ class Resumed(Record):
 
     plan: ResumePlan
     lineage: Lineage
-    key: (
-        bytes  # with which the plan's definitions were made: of a history that had to be brought up it was another
-    )
+    key: bytes  # with which the plan's definitions were made: a history that is brought up gets another
+    state: State | None  # of the history before anything was read (``files.resting_state``)
 
 
 class ChangedMeanwhileError(Exception):
@@ -181,9 +181,11 @@ class Execution:
     # --- the beginning --------------------------------------------------------------------
 
     def _check_parent(self) -> None:
-        """Read the run that is resumed again, now that nobody can change it: of two resumes one is too late."""
+        """Read the run that is resumed again, if it may have changed, now that nobody can change it: of two resumes one is too late."""
         resumed = self._resumed
-        if resumed is not None and self._writer.lineage(resumed.lineage.run.run_id) != resumed.lineage:
+        if resumed is None or (resumed.state is not None and self._writer.is_as(resumed.state)):
+            return
+        if self._writer.lineage(resumed.lineage.run.run_id) != resumed.lineage:
             self._writer.abandon()
             raise ChangedMeanwhileError
 

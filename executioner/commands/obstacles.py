@@ -21,7 +21,6 @@ from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
 from executioner.records import Run
 from executioner.render.command import Invocation, steps_text
-from executioner.render.resume import changes_lines
 from executioner.render.runs import status_words
 from executioner.render.text import clock_time, count, first_of, local_time, safe, shown_path
 from executioner.resume import IfChanged, ResumePlan
@@ -188,6 +187,8 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
     changed = plan.stopped_by
     if not changed:
         return
+    from executioner.render.resume import changes_lines
+
     options = context.options
     one = len(changed) == 1
 

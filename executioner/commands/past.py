@@ -12,6 +12,7 @@ from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, history_path, invocation
 from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.folders import config_paths
+from executioner.history.files import resting_state
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import NO_RESULT
 from executioner.history.query import RunFilter
@@ -28,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
+    from executioner.history.files import State
+
     _T = TypeVar("_T")
 _MOST_RECENT = 5
 
@@ -39,6 +42,7 @@ class Past(Record):
     typed: Invocation
     shown_path: str
     config_paths: tuple[str, ...]  # of ``-c``; empty without it
+    state: State | None  # before anything was read
 
 
 def open_past(
@@ -60,8 +64,9 @@ def open_past(
         configured = None if options.config is None else configured_history(context, options.config)
     path = history_path(context, configured)
     typed = invocation(context, options.config, path)
+    state = resting_state(path)
     try:
-        history = History(path)
+        history = History(path, keep_open=True)
     except NoHistoryError as exc:
         if options.db is not None and not os.path.exists(path):
             default = history_path(context._replace(options=options._replace(db=None)), configured)
@@ -74,7 +79,7 @@ def open_past(
         say_no_runs(context, path, typed)
         return None
     paths = () if options.config is None else config_paths(os.path.join(context.cwd, options.config))
-    return Past(history, typed, shown_path(history.path, context.cwd), paths)
+    return Past(history, typed, shown_path(history.path, context.cwd), paths, state)
 
 
 def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:

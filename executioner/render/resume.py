@@ -88,7 +88,7 @@ def _name(resume: ResumePlan, position: int) -> str:
 def _note(resume: ResumePlan, position: int, verbose: bool) -> str:
     """What follows a job's name: why, where that is wanted; what must always be seen."""
     if verbose:
-        return f" - {safe(resume.whys[position])}"
+        return f" - {safe(resume.why(position))}"
     past = resume.past.get(position)
     notes = []
     if past is not None and past.marked_by is not None and resume.plan.actions[position] is Action.REUSE:
@@ -109,11 +109,11 @@ def resume_object(
     """The same as data for scripts: ``options`` are the flags of the run, what it takes over included."""
     plan, past = resume.plan, resume.past
     counted = [at for at, reason in plan.reasons.items() if reason == BY_FROM_JOB]
-    no_success = {_name(resume, at): resume.whys[at] for at in counted}
+    no_success = {_name(resume, at): resume.why(at) for at in counted}
     index = plan.graph.index
 
     def entry(position: int, more: Mapping[str, object]) -> dict[str, object]:
-        found = {**more, "why": resume.whys[position]}
+        found = {**more, "why": resume.why(position)}
         changed = resume.changed.get(position)
         return found if changed is None else {**found, "changed": _change_object(changed)}
 

@@ -82,7 +82,7 @@ def actions(made: ResumePlan) -> dict[str, Action]:
 
 def whys(made: ResumePlan) -> dict[str, str]:
     """Why it is."""
-    return dict(zip(made.plan.graph.ids, made.whys, strict=True))
+    return {name: made.why(at) for at, name in enumerate(made.plan.graph.ids)}
 
 
 def named(made: ResumePlan, positions: Iterable[int]) -> list[str]:
@@ -450,7 +450,7 @@ def test_what_holds_for_every_plan(case: tuple[list[Job], list[PastJob], dict[st
             for needed in one.dependencies:
                 assert found[needed] in RUNS | DONE or (one.id, needed) in blocked
         assert (action in (SKIP, LEAVE_OUT)) == (at in made.plan.reasons)
-        assert made.whys[at]
+        assert made.why(at)
     assert not blocked or asked["failed_only"]
     assert not made.stopped_by or asked["if_changed"] is IfChanged.STOP
     assert made.is_empty == RUNS.isdisjoint(found.values())
