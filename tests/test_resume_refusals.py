@@ -210,8 +210,12 @@ def test_two_resumes_at_once(program: Program, together: str) -> None:
             assert program.statuses(first + 1) == {"a": "SUCCESS", "b": "SUCCESS"}
 
 
-def test_a_resume_that_waited_for_one_that_ended(program: Program) -> None:
-    """One that had planned before another resume began and ended sees that: exit 3, nothing runs twice."""
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_resume_that_waited_for_one_that_ended(program: Program, folded: bool) -> None:
+    """One that had planned before another resume began and ended sees that: exit 3, nothing runs twice.
+
+    Also where the other's write-ahead log is folded into the file already.
+    """
     program.config({"a": "true", "b": "echo b >> ran; test -e go"})
     assert program("-c", "flow.json").code == 1
     ran(program)
@@ -227,6 +231,9 @@ def test_a_resume_that_waited_for_one_that_ended(program: Program) -> None:
                     " '2025-05-23T09:45:00.000000Z')"
                 )
                 connection.execute("COMMIT")
+                if folded:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    assert Path(f"{program.history}-wal").stat().st_size == 0
                 connection.execute("BEGIN IMMEDIATE")
         out, err = late.communicate()
     assert (late.returncode, out) == (3, "")

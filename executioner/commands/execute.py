@@ -181,7 +181,11 @@ class Execution:
     # --- the beginning --------------------------------------------------------------------
 
     def _check_parent(self) -> None:
-        """Read the run that is resumed again, if it may have changed, now that nobody can change it: of two resumes one is too late."""
+        """See that the run that is resumed is still as it was read; nobody can change it now.
+
+        Raises:
+            ChangedMeanwhileError: it is not. Of two resumes one is too late.
+        """
         resumed = self._resumed
         if resumed is None or (resumed.state is not None and self._writer.is_as(resumed.state)):
             return

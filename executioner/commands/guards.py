@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError, UsageError
@@ -20,6 +20,9 @@ from executioner.render.text import count, first_of, local_time, quoted, safe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
+
+    from executioner.history.crashes import Crash
+    from executioner.leftovers import Leftover
 
 #: Jobs without a success on record, each with the run of its newest result, where there is one.
 Unproven: TypeAlias = list[tuple[str, tuple[int, PastJob] | None]]
@@ -162,6 +165,33 @@ def place_warnings(history: str) -> list[str]:
 
 def _active_line(run: UnfinishedRun) -> str:
     return safe(f"run {run.run_id} ({run.user}@{run.host}, pid {run.pid}, since {local_time(run.started_at)})")
+
+
+def jobs_to_end(
+    context: Context, typed: Invocation, crashes: Sequence[Crash], identity: Callable[[], Mapping[str, bytes]]
+) -> Sequence[Leftover]:
+    """The jobs of runs that died which are to be ended before the run begins.
+
+    Raises:
+        RunRefusedError: some still run, and nobody said what shall become of them.
+    """
+    if not crashes:
+        return ()
+    from executioner.commands.leftovers import check_leftovers, find_leftovers
+
+    return check_leftovers(context, typed, find_leftovers(crashes, identity))
+
+
+def end_jobs(context: Context, found: Sequence[Leftover], grace_s: float) -> None:
+    """End jobs of earlier runs.
+
+    Raises:
+        RunRefusedError: that could not be done.
+    """
+    if found:
+        from executioner.commands.leftovers import end_leftovers
+
+        end_leftovers(context, found, grace_s)
 
 
 def record_text(result: tuple[int, PastJob]) -> str:

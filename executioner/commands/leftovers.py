@@ -76,8 +76,6 @@ def end_leftovers(context: Context, found: Sequence[Leftover], grace_s: float) -
     Raises:
         RunRefusedError: that could not be done.
     """
-    if not found:
-        return
     if not context.options.quiet:
         context.terminal.err.write(note_text(f"ending what is left of earlier runs: {_named(found)}"))
         context.terminal.err.drain()

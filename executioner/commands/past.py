@@ -16,7 +16,7 @@ from executioner.history.files import resting_state
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import NO_RESULT
 from executioner.history.query import RunFilter
-from executioner.history.reader import History
+from executioner.history.reader import History, open_history
 from executioner.model import NextStep, Workflow
 from executioner.record import Record
 from executioner.records import Run, RunDetails
@@ -66,7 +66,7 @@ def open_past(
     typed = invocation(context, options.config, path)
     state = resting_state(path)
     try:
-        history = History(path, keep_open=True)
+        history = open_history(path)
     except NoHistoryError as exc:
         if options.db is not None and not os.path.exists(path):
             default = history_path(context._replace(options=options._replace(db=None)), configured)
@@ -167,10 +167,10 @@ def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T], n
             return read(int(wanted))
         except UnknownRunError as exc:
             raise _unknown(context, past, exc.what) from None
-    newest = next(history.find(RunFilter(config_paths=past.config_paths), 1), None)
+    newest = history.newest_run(past.config_paths)
     if newest is not None:
-        return read(newest.run_id)
-    if past.config_paths and next(history.find(RunFilter(), 1), None) is not None:
+        return read(newest)
+    if past.config_paths and history.newest_run() is not None:
         raise _unknown(context, past, f"No run of {context.options.config} in history.")
     if nothing:
         raise _nothing(nothing, context, history.path, past.typed)

@@ -16,8 +16,14 @@ from executioner.commands.context import (
     stored_options,
 )
 from executioner.commands.execute import ChangedMeanwhileError, Environments, Execution, Resumed
-from executioner.commands.guards import active_warnings, check_installation, check_log_dir, preferences
-from executioner.commands.leftovers import check_leftovers, end_leftovers, leftovers_of
+from executioner.commands.guards import (
+    active_warnings,
+    check_installation,
+    check_log_dir,
+    end_jobs,
+    jobs_to_end,
+    preferences,
+)
 from executioner.commands.obstacles import (
     job_names,
     nothing_left,
@@ -37,9 +43,9 @@ from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import config_paths
 from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
+from executioner.history.lock import this_process
 from executioner.history.query import RunFilter
 from executioner.history.store import HistoryWriter
-from executioner.leftovers import Leftover
 from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import Action
 from executioner.record import Record
@@ -49,6 +55,10 @@ from executioner.render.error import note_text
 from executioner.render.runs import status_words
 from executioner.render.text import quoted, shown_path
 from executioner.resume import IfChanged, Parent, ResumePlan, Wanted, make_resume_plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executioner.leftovers import Leftover
 
 _MOST_TRIES = 5
 
@@ -125,13 +135,12 @@ def _prepare(context: Context) -> _Prepared | None:
     active_warnings(workflow, past.history.active_runs(workflow.config_path), typed)
     paths = {*config_paths(workflow.config_path), *([run.config_path] if run.config_path else [])}
     suspects = Suspects(sorted(paths), workflow.name, run.run_id)
-    to_end = check_leftovers(context, typed, leftovers_of(past.history, suspects))
+    crashes = past.history.crashes(suspects, this_process().boot_id)
+    to_end = jobs_to_end(context, typed, crashes, past.history.identity)
     if context.options.json or not context.options.dry_run:
         refuse_counted(context, run, resume_plan, typed)
     notes += _warnings(past, run, resume_plan)
-    return _Prepared(
-        context, resume_plan, lineage, past, typed, environments, taken_over, notes, key, to_end
-    )
+    return _Prepared(context, resume_plan, lineage, past, typed, environments, taken_over, notes, key, to_end)
 
 
 def _preview(prepared: _Prepared) -> int:
@@ -164,7 +173,7 @@ def _execute(prepared: _Prepared) -> int:
         _say(context, writer.notes)  # also with --quiet: it is said once
         if not context.options.quiet:
             _say(context, prepared.notes)
-        end_leftovers(context, prepared.to_end, prepared.plan.plan.workflow.kill_grace_s)
+        end_jobs(context, prepared.to_end, prepared.plan.plan.workflow.kill_grace_s)
         resumed = Resumed(prepared.plan, prepared.lineage, prepared.key, prepared.past.state)
         plan = prepared.plan.plan
         return Execution(context, plan, prepared.environments, writer, prepared.typed, resumed).execute()

@@ -11,6 +11,8 @@ from executioner.commands.guards import (
     active_warnings,
     check_installation,
     check_log_dir,
+    end_jobs,
+    jobs_to_end,
     preferences,
     record_text,
     refuse_unproven,
@@ -31,11 +33,7 @@ from executioner.verdict import BY_FROM_JOB, ON_REQUEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from executioner.history.crashes import Crash
     from executioner.history.reader import History
-    from executioner.leftovers import Leftover
     from executioner.records import Run
 
 
@@ -63,14 +61,11 @@ def run(context: Context) -> int:
             context.terminal.err.write(note_text(note))
         active_warnings(workflow, writer.active_runs(workflow.config_path), typed)
         crashes = writer.crashes(_suspects(workflow), this_process().boot_id)
-        to_end = _to_end(context, typed, crashes, writer.identity)
+        to_end = jobs_to_end(context, typed, crashes, writer.identity)
         _suggest_resume(context, plan, history, typed)
         if writer.has_lost_runs(config_paths(workflow.config_path)):
             _warn_of_results(context, workflow, history, typed)
-        if to_end:
-            from executioner.commands.leftovers import end_leftovers
-
-            end_leftovers(context, to_end, workflow.kill_grace_s)
+        end_jobs(context, to_end, workflow.kill_grace_s)
         return Execution(context, plan, environments, writer, typed).execute()
     finally:
         writer.close()
@@ -115,22 +110,7 @@ def _check_past(context: Context, plan: Plan, history: str, typed: Invocation) -
     past = _history(history)
     if past is not None:
         crashes = past.crashes(_suspects(plan.workflow), this_process().boot_id)
-        _to_end(context, typed, crashes, past.identity)
-
-
-def _to_end(
-    context: Context, typed: Invocation, crashes: Sequence[Crash], identity: Callable[[], Mapping[str, bytes]]
-) -> Sequence[Leftover]:
-    """The jobs of runs that died which are to be ended before the run begins.
-
-    Raises:
-        RunRefusedError: some still run, and nobody said what shall become of them.
-    """
-    if not crashes:
-        return ()
-    from executioner.commands.leftovers import check_leftovers, find_leftovers
-
-    return check_leftovers(context, typed, find_leftovers(crashes, identity))
+        jobs_to_end(context, typed, crashes, past.identity)
 
 
 def _history(path: str) -> History | None:

@@ -29,10 +29,11 @@ _NEWEST_OF_ROOT = "SELECT max(run_id) FROM run_metadata WHERE root_run_id = ?"
 _ROOT_OF_RUNNING = (
     "SELECT run_id FROM run_metadata INDEXED BY run_by_root WHERE root_run_id = ? AND status = 'RUNNING'"
 )
-_NEWEST_OF_CONFIG = (
-    "SELECT run_id FROM run_metadata INDEXED BY {} WHERE {} AND status = ? ORDER BY run_id DESC LIMIT ?"
-)
-_ENDED = ("SUCCESS", "FAILED", "PARTIAL", "INTERRUPTED", "RUNNING")
+_NEWEST = "SELECT run_id FROM run_metadata INDEXED BY {} WHERE {} status = ? ORDER BY run_id DESC LIMIT ?"
+_ANY = _NEWEST.format("run_by_status", "")
+_OF_CONFIG = _NEWEST.format("run_by_config", "config_path = ? AND")
+_OF_APPLICATION = _NEWEST.format("run_without_config", "application_name = ? AND config_path IS NULL AND")
+_STATUSES = ("SUCCESS", "FAILED", "PARTIAL", "INTERRUPTED", "RUNNING")
 
 
 class Lineage(Record):
@@ -90,19 +91,23 @@ def _past_jobs(connection: sqlite3.Connection, run_id: int, running: Mapping[int
     return list(map(PastJob._make, connection.execute(_PAST_JOBS, {"run": run_id, "dead": dead})))
 
 
+def newest_run(connection: sqlite3.Connection, config_paths: Sequence[str]) -> int | None:
+    """The newest run of a config, which may have several paths; without any of all runs."""
+    found = [_newest(connection, _OF_CONFIG, [path], 1) for path in config_paths]
+    return max([run for runs in found or [_newest(connection, _ANY, [], 1)] for run in runs], default=None)
+
+
+def _newest(connection: sqlite3.Connection, query: str, values: Sequence[str], most: int) -> list[int]:
+    """The newest runs that a query finds, by their status, one by one: so an index gives them in order."""
+    return [run for status in _STATUSES for (run,) in connection.execute(query, (*values, status, most))]
+
+
 def _newest_runs(
     connection: sqlite3.Connection, config_paths: Sequence[str], application: str, most: int
 ) -> list[int]:
     """The newest runs of a config, newest first; of an application if none of the config is recorded."""
-    found: list[int] = []
-    for path in config_paths:
-        for status in _ENDED:
-            query = _NEWEST_OF_CONFIG.format("run_by_config", "config_path = ?")
-            found += [run_id for (run_id,) in connection.execute(query, (path, status, most))]
-    if not found:
-        for status in _ENDED:
-            query = _NEWEST_OF_CONFIG.format("run_without_config", "application_name = ? AND config_path IS NULL")
-            found += [run_id for (run_id,) in connection.execute(query, (application, status, most))]
+    found = [run for path in config_paths for run in _newest(connection, _OF_CONFIG, [path], most)]
+    found = found or _newest(connection, _OF_APPLICATION, [application], most)
     return sorted(set(found), reverse=True)[:most]
 
 

@@ -16,7 +16,7 @@ from executioner.folders import config_paths, default_history
 from executioner.history import files
 from executioner.history.crashes import Crash, Suspects, crashes
 from executioner.history.identity import identity
-from executioner.history.lineage import Lineage, latest_results, lineage
+from executioner.history.lineage import Lineage, latest_results, lineage, newest_run
 from executioner.history.liveness import UnfinishedRun, settled, settled_runs, unfinished_runs
 from executioner.history.query import Position, RunFilter, applications, ended_runs, matches
 from executioner.history.read import OpenFile, job_of, reading, run_details, run_of, running_rows, unfinished
@@ -46,10 +46,8 @@ class History:
     ...     print(run.run_id, run.application_name, run.failure_summary)
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None, *, keep_open: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """Open the history at ``path``; by default ``$EXECUTIONER_DB``, else the one in the state folder.
-
-        Its file is opened for each call anew, by whichever thread; with ``keep_open`` once, for one thread.
 
         Raises:
             HistoryError: there is none, or it cannot be used.
@@ -60,7 +58,7 @@ class History:
         except ValueError as exc:
             raise HistoryError(f"The path of a history cannot be used: {exc}", chosen) from exc
         self._copy: sqlite3.Connection | None = None  # of one that is not of this version
-        self._kept = OpenFile() if keep_open else None
+        self._kept: OpenFile | None = None  # a call may come from any thread: each opens the file anew
         kind = files.identify(self.path)
         if kind is files.Kind.ABSENT:
             raise NoHistoryError("There is no history", self.path)
@@ -162,6 +160,10 @@ class History:
 
         details = self._read(work) if 0 < run_id <= _LARGEST_ID else None
         return _known(details, run_id)
+
+    def newest_run(self, config_paths: Sequence[str] = ()) -> int | None:
+        """The newest run of a config, by its absolute paths; without any of all; None if there is none."""
+        return self._read(lambda connection: newest_run(connection, config_paths))
 
     def job(self, run_id: int, job_id: str) -> Job | None:
         """One job of a run; None if there is none of that id.
@@ -293,6 +295,17 @@ class History:
             except (sqlite3.Error, UnicodeDecodeError) as exc:
                 raise files.problem(self.path, exc) from exc
         return reading(self.path, work, kept=self._kept)
+
+
+def open_history(path: str) -> History:
+    """A history for one thread, whose file stays open between the calls.
+
+    Raises:
+        HistoryError: there is none, or it cannot be used.
+    """
+    history = History(path)
+    history._kept = OpenFile()
+    return history
 
 
 def _known(found: _T | None, run_id: int) -> _T:

@@ -174,7 +174,7 @@ class HistoryWriter:
             return lineage(self._connection, self._recorded(), run_id)
 
     def is_as(self, state: files.State) -> bool:
-        """Whether nothing was written since ``files.resting_state`` gave that; within ``begin`` nothing will be."""
+        """Whether nothing was written since ``files.resting_state``; within ``begin`` nothing will be."""
         with self._explained():
             return files.file_state(self.path) == state
 

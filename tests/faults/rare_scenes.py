@@ -62,7 +62,7 @@ builtins.open = without_schema
 _RESTLESS = """
 import itertools
 from executioner.history import files
-files.file_state = lambda path, count=itertools.count(): (next(count), False)
+files.file_state = lambda path, count=itertools.count(): (next(count), 0, 0, False)
 """
 #: There is room for one process and no more.
 _ONE_PROCESS = """

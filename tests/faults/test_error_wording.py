@@ -87,7 +87,10 @@ NO_MESSAGE = {
     ("config/syntax.py", "property name"),
     ("arguments.py", "config help"),
     ("arguments.py", '\\1: expected a run id or "last"'),  # a replacement
-    ("history/store.py", "coalesce(source_run_id, run_id),"),
+    (
+        "history/store.py",
+        "coalesce(past.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id),",
+    ),
     ("history/health.py", "{lock} is not a regular file"),  # {lock} is filled in by doctor.py
     ("history/health.py", "{lock} cannot be read, or its file system has no locks"),
     ("history/health.py", "{lock} cannot be written by this user"),

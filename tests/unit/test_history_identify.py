@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -41,6 +42,45 @@ def test_looking_makes_no_file(history: Path) -> None:
     files.identify(str(history))
     assert os.listdir(history.parent) == ["h.db"]
     assert os.stat(history).st_mtime_ns == before.st_mtime_ns
+
+
+def rested(history: Path, nanoseconds_ago: int = 10**9) -> files.State | None:
+    """Date the last write back, to no whole second, and look."""
+    written = time.time_ns() - nanoseconds_ago
+    if written % 10**9 == 0:
+        written -= 1
+    os.utime(history, ns=(written, written))
+    return files.resting_state(str(history))
+
+
+def test_a_resting_history_tells_of_each_write(history: Path) -> None:
+    """Whoever writes changes its state: while the write waits in the log, and when it is folded into the file."""
+    path = str(history)
+    state = rested(history)
+    assert state == files.file_state(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert connection.execute("SELECT count(*) FROM run_metadata").fetchone() == (0,)
+        connection.execute("BEGIN IMMEDIATE")
+        assert files.file_state(path) == state  # opening it is no write
+        connection.execute("INSERT INTO run_metadata (status) VALUES ('RUNNING')")
+        connection.execute("COMMIT")
+        assert files.file_state(path) != state
+        assert files.resting_state(path) is None
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert os.stat(f"{path}-wal").st_size == 0
+        assert files.file_state(path) != state
+
+
+def test_what_could_hide_a_write_is_no_rest(history: Path) -> None:
+    """A write within the clock's last tick, a file system of whole seconds, a clock set back, no file at all."""
+    path = str(history)
+    assert rested(history) is not None
+    assert rested(history, 0) is None
+    assert rested(history, -(10**12)) is None
+    os.utime(history, ns=(5 * 10**9, 5 * 10**9))
+    assert files.resting_state(path) is None
+    history.unlink()
+    assert files.resting_state(path) is None
 
 
 def test_what_is_made_is_whole(history: Path) -> None:
