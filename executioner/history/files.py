@@ -32,7 +32,7 @@ _UNCHANGED = f"It was not changed. Nothing was run. {_ANOTHER}"
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
 #: The file's inode, size and time of the last write (ns), and whether a log belongs to it.
 State: TypeAlias = tuple[int, int, int, bool]
-_TICK_NS = 20_000_000  # twice the coarsest tick of Linux (CONFIG_HZ=100)
+_TICK_NS = 10_000_000  # the coarsest of Linux (CONFIG_HZ=100)
 _NO_DATABASE = "This is not a history: not an SQLite database"
 _SMALLEST = 512  # bytes of a database: a page
 _MAGIC = b"SQLite format 3\0"

@@ -262,6 +262,7 @@ class HistoryWriter:
                     yield (run_id, *job[:4], run.application_name, job.definition, job.max_retries)
 
         self._connection.executemany(_INSERT_JOB, fresh())
+        reused.sort()  # by id, as the table is: its pages are filled one after the other
         for at in range(0, len(reused), _REUSED_AT_ONCE):
             group = reused[at : at + _REUSED_AT_ONCE]
             values = chain.from_iterable(job[:6] for job in group)
