@@ -109,7 +109,7 @@ class Reporter:
             if isinstance(event, _SAID_APART):
                 self._say(event)
                 continue
-            line = event_line(event, self._tally.ended, self._total, _PLAIN, verbose=True)
+            line = event_line(event, self._tally.ended, self._total, _PLAIN)
             if line is not None:
                 logged.append((event.at, line))
                 if self._out is not None and (self._verbose or not isinstance(event, AttemptStarting)):
@@ -126,7 +126,7 @@ class Reporter:
     def _shown(self, event: Event, plain: str, palette: Palette) -> list[str]:
         line: str | None = plain
         if palette != _PLAIN:
-            line = event_line(event, self._tally.ended, self._total, palette, verbose=True)
+            line = event_line(event, self._tally.ended, self._total, palette)
         lines = [f"{clock_time(event.at)} {line}"]
         if isinstance(event, JobEnded) and event.status in FAILURES and event.attempts:
             lines += self._tail(event)

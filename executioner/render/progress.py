@@ -25,8 +25,8 @@ def started_line(run_id: int, name: str, jobs: int, workers: int, resumes: int |
     return f"Run {run_id} started: {safe(name)}, {count(jobs, 'job')}, {count(workers, 'worker')}{parent}"
 
 
-def event_line(event: Event, done: int, total: int, palette: Palette, *, verbose: bool = False) -> str | None:
-    """What an event says to a reader, without its time; None for what is not worth a line.
+def event_line(event: Event, done: int, total: int, palette: Palette) -> str | None:
+    """What an event says to a reader, without its time; None for what is not told in such a line.
 
     ``done`` jobs of ``total`` have their final status, the event included.
     """
@@ -50,7 +50,7 @@ def event_line(event: Event, done: int, total: int, palette: Palette, *, verbose
             return f"{counter} {palette.good} {count(len(jobs), 'job')} reused from run {run_id}"
         case AttemptStarting(_, job, number, of):
             attempt = f", attempt {number} of {of}" if number > 1 else ""
-            return f"{counter} > {job.id} started{attempt}: {safe(job.command)}" if verbose else None
+            return f"{counter} > {job.id} started{attempt}: {safe(job.command)}"
         case RunInterrupted() | Warned():
             return None
 

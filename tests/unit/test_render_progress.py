@@ -224,22 +224,19 @@ def test_nobody_who_wants_progress_gets_none(tmp_path: Path, screen: Screen) -> 
             JobStillRunning(0.0, JOBS["cleanup"], 2, 3, 10.0),
             "[3/8] > cleanup running 00:00:10, attempt 2 of 3",
         ),
-        (AttemptStarting(0.0, JOBS["cleanup"], 1, 1, "/l"), None),
         (Warned(0.0, "x"), None),
     ],
 )
 def test_the_line_of_an_event(event: Event, line: str | None) -> None:
-    """Each kind of event has its line; a start has none."""
+    """Each kind of event has its line; a warning is told apart."""
     assert event_line(event, 3, 8, PLAIN) == line
 
 
-def test_verbose_tells_starts_with_their_commands() -> None:
-    """With ``--verbose`` a start has a line too, with the command and, of a retry, its number."""
+def test_starts_are_told_with_their_commands() -> None:
+    """A start has a line, with the command and, of a retry, its number."""
     job = a_job("x", "echo 'a b'")
-    assert event_line(AttemptStarting(0.0, job, 1, 3, "/l"), 0, 8, PLAIN, verbose=True) == (
-        "[0/8] > x started: echo 'a b'"
-    )
-    assert event_line(AttemptStarting(0.0, job, 2, 3, "/l"), 0, 8, PLAIN, verbose=True) == (
+    assert event_line(AttemptStarting(0.0, job, 1, 3, "/l"), 0, 8, PLAIN) == ("[0/8] > x started: echo 'a b'")
+    assert event_line(AttemptStarting(0.0, job, 2, 3, "/l"), 0, 8, PLAIN) == (
         "[0/8] > x started, attempt 2 of 3: echo 'a b'"
     )
 
@@ -258,7 +255,7 @@ def test_nothing_that_a_terminal_obeys_comes_from_a_job() -> None:
     """Commands, reasons, names and output lines are escaped."""
     evil = "\x1b[2J\x07\x9b\u202e\u2028\r"
     job = a_job("x", f"printf {evil}")
-    assert_harmless(event_line(AttemptStarting(0.0, job, 1, 1, "/l"), 0, 1, PLAIN, verbose=True) or "")
+    assert_harmless(event_line(AttemptStarting(0.0, job, 1, 1, "/l"), 0, 1, PLAIN) or "")
     assert_harmless(event_line(ended("x", status=JobStatus.FAILED, reason=evil), 1, 1, PLAIN) or "")
     assert_harmless(started_line(1, evil, 1, 1))
     assert_harmless("\n".join(output_lines([evil, evil])))
