@@ -298,19 +298,23 @@ def file_state(path: str) -> State:
     return status.st_ino, status.st_size, status.st_mtime_ns, has_log(path)
 
 
-def resting_state(path: str) -> State | None:
-    """A history's state if that tells surely, however much later, whether anything was written since.
+def is_at_rest(state: State) -> bool:
+    """Whether a state that is the same later, however much, tells surely that nothing was written meanwhile.
 
-    None while there is a write-ahead log, and where a write could leave the file's time as it is: after a write
+    Not while there is a write-ahead log, and not where a write could leave the file's time as it is: after a write
     within the same tick of the kernel's clock, and in a file system that keeps whole seconds (inode(7)).
     """
+    _, _, written_ns, logged = state
+    return not logged and written_ns % 1_000_000_000 != 0 and time.time_ns() - written_ns > _TICK_NS
+
+
+def resting_state(path: str) -> State | None:
+    """The state of a history that is at rest; None if it is not, or not there."""
     try:
         state = file_state(path)
     except OSError:
         return None
-    _, _, written_ns, logged = state
-    told = not logged and written_ns % 1_000_000_000 and time.time_ns() - written_ns > _TICK_NS
-    return state if told else None
+    return state if is_at_rest(state) else None
 
 
 def mode(path: str) -> int:

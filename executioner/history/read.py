@@ -56,21 +56,21 @@ _RETRY_HISTORY, _DEFINITION = JOB_COLUMNS.index("retry_history"), JOB_COLUMNS.in
 
 
 class OpenFile:
-    """A history that is read as it lies there, open for as long as it does not change; for one thread.
+    """A history that is read as it lies there, open for as long as it rests; for one thread.
 
     Opening one, and reading its schema, takes 100 µs.
     """
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._state: files.State | None = None
+        self._state: files.State | None = None  # which tells of each write; else the file is opened anew
 
     def at(self, path: str, state: files.State) -> sqlite3.Connection:
         """A connection to a file that is in some state now."""
         if self._connection is None or self._state != state:
             self.close()
+            self._state = state if files.is_at_rest(state) else None
             self._connection = _open(files.uri(path, "mode=ro&immutable=1"))
-            self._state = state
         return self._connection
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from executioner.errors import HistoryError
 from executioner.folders import make_folder
 from executioner.history import files
 from executioner.history.create import create
+from executioner.history.read import OpenFile
 
 
 @pytest.fixture
@@ -81,6 +82,20 @@ def test_what_could_hide_a_write_is_no_rest(history: Path) -> None:
     assert files.resting_state(path) is None
     history.unlink()
     assert files.resting_state(path) is None
+
+
+def test_a_file_stays_open_while_it_rests(history: Path) -> None:
+    """A history that was written long ago is opened once, one that was written just now or since is opened anew."""
+    path, file = str(history), OpenFile()
+    with closing(file):
+        rested(history)
+        kept = file.at(path, files.file_state(path))
+        assert file.at(path, files.file_state(path)) is kept
+        rested(history, 2 * 10**9)
+        assert file.at(path, files.file_state(path)) is not kept
+        rested(history, 0)
+        fresh = file.at(path, files.file_state(path))
+        assert file.at(path, files.file_state(path)) is not fresh
 
 
 def test_what_is_made_is_whole(history: Path) -> None:
