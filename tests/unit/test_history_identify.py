@@ -85,7 +85,7 @@ def test_what_could_hide_a_write_is_no_rest(history: Path) -> None:
 
 
 def test_a_file_stays_open_while_it_rests(history: Path) -> None:
-    """A history that was written long ago is opened once, one that was written just now or since is opened anew."""
+    """A history that was written long ago is opened once; one written just now, or since, is opened anew."""
     path, file = str(history), OpenFile()
     with closing(file):
         rested(history)
