@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +19,8 @@ from peers import EXECUTIONER, Peer, found
 from report import Limits
 from workloads import Workload, chain, critical, independent, last_fails, layers, ragged
 
+#: Between a failure and what goes on from there: nobody types that faster, and file times tell them apart.
+PAUSE_S = 2.1
 GIGABYTE = 1_000_000_000
 FILLER = Path(__file__).with_name("fill_history.py")
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
@@ -62,6 +65,7 @@ def runner(peer: Peer, workload: Workload) -> Contender:
         if workload.before == "a failure":
             run(command, expect=None)
             open("ok", "w").close()
+            time.sleep(PAUSE_S)
         elif workload.before == "a run":
             run(command)
 

@@ -120,7 +120,7 @@ def make_resume_plan(
     compared = ((at, change(one, definitions[at], variables)) for at, one in past.items())
     changed = {at: found for at, found in compared if found is not None}
     choice = _Choice(workflow, links, parent.run_id, past, changed, preferences, wanted)
-    actions, reasons = choice.made()
+    actions, reasons = choice.actions, choice.reasons
     plan = Plan(
         workflow,
         links,
@@ -157,7 +157,13 @@ def make_resume_plan(
 
 
 class _Choice:
-    """What is decided for each job, and why."""
+    """What is decided for each job, and why.
+
+    Attributes:
+        actions: by position.
+        reasons: by position why jobs are passed over, as the history keeps it.
+        rerun: the positions of jobs that run again because of changes.
+    """
 
     def __init__(
         self,
@@ -177,8 +183,6 @@ class _Choice:
         self._from_job = preferences.from_job
         self._skip = {at for at, name in enumerate(links.ids) if name in preferences.skip}
         self._done = {at for at, job in past.items() if job.is_done}
-        self._actions: list[Action] = []
-        self._reasons: dict[int, str] = {}
         self._seeds: set[int] = set()  # changed jobs that run again
         if wanted.if_changed is IfChanged.RERUN:
             self._seeds = self._done.intersection(changed) - self._skip
@@ -188,13 +192,15 @@ class _Choice:
         if self._from_job is not None:
             self._after = graph.reach(links.dependents, [links.index[self._from_job]])
             self._before = graph.reach(links.dependencies, self._after | self.rerun)
+        self.actions: list[Action] = []
+        self.reasons: dict[int, str] = {}
+        self._decide()
 
-    def made(self) -> tuple[list[Action], dict[int, str]]:
-        """For each position the action; and why jobs are passed over, as the history keeps it."""
+    def _decide(self) -> None:
         for position in range(len(self._links.ids)):
             reason = self._passed_over(position)
             if reason is not None:
-                self._reasons[position] = reason
+                self.reasons[position] = reason
                 action = action_for(reason)
             elif position in self._done and position not in self._after and position not in self.rerun:
                 action = Action.REUSE
@@ -202,8 +208,7 @@ class _Choice:
                 action = Action.RETRY
             else:
                 action = Action.EXECUTE
-            self._actions.append(action)
-        return self._actions, self._reasons
+            self.actions.append(action)
 
     def _passed_over(self, position: int) -> str | None:
         """Why a job neither runs nor is reused; None if it does."""
@@ -229,7 +234,7 @@ class _Choice:
 
     def why(self, position: int) -> str:
         """Why that was decided for a job."""
-        past, action = self._past.get(position), self._actions[position]
+        past, action = self._past.get(position), self.actions[position]
         before = f"not in run {self._run_id}" if past is None else _ended(past, self._run_id)
         if action in RUNS:
             if position in self._seeds:
@@ -242,7 +247,7 @@ class _Choice:
         if action is Action.REUSE:
             kept = self._changed.get(position)
             return before if kept is None else f"kept, though changed since ({', '.join(kept.parts())}); {before}"
-        return f"{self._reasons[position]}; {before}"
+        return f"{self.reasons[position]}; {before}"
 
 
 def _ended(job: PastJob, run_id: int) -> str:

@@ -4,12 +4,14 @@ import contextlib
 import os
 import sqlite3
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Program, ended, is_running, wait_until
+from harness import ROOT, Program, Result, ended, is_running, wait_until
 from history_tools import gate, kill, pid_in, wait_for_end
 from resume_tools import (
     commands,
@@ -170,11 +172,18 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("ROLLBACK")
 
 
+def rest(history: Path) -> None:
+    """Date the last write back: what is written later shows in the file's time."""
+    past = time.time_ns() - 60 * 10**9
+    os.utime(history, ns=(past, past))
+
+
 @pytest.mark.parametrize("together", ["both have planned", "as they come"])
 def test_two_resumes_at_once(program: Program, together: str) -> None:
     """Of two resumes of one run, started at once, one runs and the other exits 3 and says who holds the run.
 
-    Ten rounds; "both have planned": both are held after their plan, before the transaction that creates the run.
+    Ten rounds, every other one with a history that was written long ago; "both have planned": both are held after
+    their plan, before the transaction that creates the run.
     """
     program.config({"a": "echo a >> ran", "b": "echo b >> ran; test -e go && echo $$ > up && read x < gate"})
     with gate(program) as let_through:
@@ -185,6 +194,8 @@ def test_two_resumes_at_once(program: Program, together: str) -> None:
             first = 2 * round_ + 1
             ran(program)
             (program.folder / "go").touch()
+            if round_ % 2:
+                rest(program.history)
             args = ("-c", "flow.json", "--resume-from", str(first))
             held = writing(program.history) if together == "both have planned" else contextlib.nullcontext()
             with ended(program.start(*args)) as one, ended(program.start(*args)) as two:
@@ -210,12 +221,8 @@ def test_two_resumes_at_once(program: Program, together: str) -> None:
             assert program.statuses(first + 1) == {"a": "SUCCESS", "b": "SUCCESS"}
 
 
-@pytest.mark.parametrize("folded", [False, True])
-def test_a_resume_that_waited_for_one_that_ended(program: Program, folded: bool) -> None:
-    """One that had planned before another resume began and ended sees that: exit 3, nothing runs twice.
-
-    Also where the other's write-ahead log is folded into the file already.
-    """
+def test_a_resume_that_waited_for_one_that_ended(program: Program) -> None:
+    """One that had planned before another resume began and ended sees that: exit 3, nothing runs twice."""
     program.config({"a": "true", "b": "echo b >> ran; test -e go"})
     assert program("-c", "flow.json").code == 1
     ran(program)
@@ -231,15 +238,82 @@ def test_a_resume_that_waited_for_one_that_ended(program: Program, folded: bool)
                     " '2025-05-23T09:45:00.000000Z')"
                 )
                 connection.execute("COMMIT")
-                if folded:
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                    assert Path(f"{program.history}-wal").stat().st_size == 0
                 connection.execute("BEGIN IMMEDIATE")
         out, err = late.communicate()
     assert (late.returncode, out) == (3, "")
     assert err.startswith("Error: Run 1 was already resumed by run 2 (SUCCESS, 2/2)\n")
     assert ran(program) == []
     assert len(program.rows("SELECT run_id FROM run_metadata")) == 2
+
+
+#: Marks job b when the resume has just read the run; "fold": and folds the log into the file, a minute ago.
+_MARK_WHEN_READ = """
+import os, sqlite3, sys, time
+from executioner.history.reader import History
+how, history, *sys.argv[1:] = sys.argv[1:]
+kept = []
+def lineage(self, run_id, real=History.lineage):
+    found = real(self, run_id)
+    if not kept:
+        kept.append(sqlite3.connect(history, isolation_level=None))
+        kept[0].execute("UPDATE job_history SET marked_by = 'anna' WHERE run_id = 1 AND id = 'b'")
+        if how == "fold":
+            kept[0].close()
+            os.utime(history, (time.time() - 60, time.time() - 60))
+    return found
+History.lineage = lineage
+"""
+#: Says how often a resume reads the run again in the transaction that creates its own.
+_COUNT_READINGS = """
+import sys
+from executioner.history.store import HistoryWriter
+def lineage(self, run_id, real=HistoryWriter.lineage):
+    print("read again", file=sys.stderr)
+    return real(self, run_id)
+HistoryWriter.lineage = lineage
+"""
+_MAIN = """
+from executioner.cli import main
+sys.exit(main(sys.argv[1:], ["executioner.py", *sys.argv[1:]]))
+"""
+
+
+def changed_program(program: Program, change: str, *args: str) -> Result:
+    """Run the program with something else in it."""
+    return program.run([sys.executable, "-c", change + _MAIN, *args], env={"PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("at_rest", [False, True])
+@pytest.mark.parametrize("how", ["fold", "leave the log"])
+def test_a_mark_that_comes_while_a_resume_is_planned(program: Program, how: str, at_rest: bool) -> None:
+    """A job that is marked when the resume has just read the run is not run: the mark in the log, or in the file."""
+    program.config({"a": "true", "b": "echo b >> ran; false", "c": "echo c >> ran; test -e go"})
+    assert program("-c", "flow.json", "--continue-on-error").code == 1
+    assert ran(program) == ["b", "c"]
+    (program.folder / "go").touch()
+    if at_rest:
+        rest(program.history)
+    args = ("-c", "flow.json", "--resume-from", "1")
+    done = changed_program(program, _MARK_WHEN_READ, how, str(program.history), *args)
+    assert done.code == 0, done.err
+    assert ran(program) == ["c"]
+    assert program.statuses(2) == dict.fromkeys("abc", "SUCCESS")
+
+
+@pytest.mark.parametrize("state", ["at rest", "just written", "with a log"])
+def test_a_run_is_read_again_only_if_it_may_have_changed(program: Program, state: str) -> None:
+    """Within the transaction that creates the resume: not where the file's time says that nothing was written."""
+    program.config({"a": "true", "b": "test -e go"})
+    assert program("-c", "flow.json").code == 1
+    (program.folder / "go").touch()
+    with contextlib.closing(sqlite3.connect(program.history, isolation_level=None)) as other:
+        if state == "with a log":
+            other.execute("UPDATE run_metadata SET user = user")
+        if state != "just written":
+            rest(program.history)
+        done = changed_program(program, _COUNT_READINGS, "-c", "flow.json", "--resume-from", "1")
+    assert (done.code, done.err) == (0, "" if state == "at rest" else "read again\n")
+    assert program.statuses(2) == {"a": "SUCCESS", "b": "SUCCESS"}
 
 
 # --- limits and what lies beside the history -----------------------------------------------------

@@ -86,7 +86,7 @@ class Resumed(Record):
     plan: ResumePlan
     lineage: Lineage
     key: bytes  # with which the plan's definitions were made: a history that is brought up gets another
-    state: State | None  # of the history before anything was read (``files.resting_state``)
+    state: State | None  # of the history before anything was read; None if it was not at rest
 
 
 class ChangedMeanwhileError(Exception):
@@ -187,7 +187,7 @@ class Execution:
             ChangedMeanwhileError: it is not. Of two resumes one is too late.
         """
         resumed = self._resumed
-        if resumed is None or (resumed.state is not None and self._writer.is_as(resumed.state)):
+        if resumed is None or self._writer.is_as(resumed.state):
             return
         if self._writer.lineage(resumed.lineage.run.run_id) != resumed.lineage:
             self._writer.abandon()

@@ -182,18 +182,6 @@ def jobs_to_end(
     return check_leftovers(context, typed, find_leftovers(crashes, identity))
 
 
-def end_jobs(context: Context, found: Sequence[Leftover], grace_s: float) -> None:
-    """End jobs of earlier runs.
-
-    Raises:
-        RunRefusedError: that could not be done.
-    """
-    if found:
-        from executioner.commands.leftovers import end_leftovers
-
-        end_leftovers(context, found, grace_s)
-
-
 def record_text(result: tuple[int, PastJob]) -> str:
     """``FAILED in run 249: Exit code 1``."""
     run_id, job = result

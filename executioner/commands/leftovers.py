@@ -71,7 +71,7 @@ def check_leftovers(context: Context, typed: Invocation, found: Sequence[Leftove
 
 
 def end_leftovers(context: Context, found: Sequence[Leftover], grace_s: float) -> None:
-    """End jobs of earlier runs.
+    """End jobs of earlier runs, one or more.
 
     Raises:
         RunRefusedError: that could not be done.

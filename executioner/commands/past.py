@@ -16,7 +16,7 @@ from executioner.history.files import resting_state
 from executioner.history.lineage import Lineage
 from executioner.history.liveness import NO_RESULT
 from executioner.history.query import RunFilter
-from executioner.history.reader import History, open_history
+from executioner.history.reader import History
 from executioner.model import NextStep, Workflow
 from executioner.record import Record
 from executioner.records import Run, RunDetails
@@ -42,7 +42,7 @@ class Past(Record):
     typed: Invocation
     shown_path: str
     config_paths: tuple[str, ...]  # of ``-c``; empty without it
-    state: State | None  # before anything was read
+    state: State | None  # of the history before anything was read; None if it was not at rest
 
 
 def open_past(
@@ -66,7 +66,7 @@ def open_past(
     typed = invocation(context, options.config, path)
     state = resting_state(path)
     try:
-        history = open_history(path)
+        history = History(path).keep_open()
     except NoHistoryError as exc:
         if options.db is not None and not os.path.exists(path):
             default = history_path(context._replace(options=options._replace(db=None)), configured)

@@ -20,7 +20,6 @@ from executioner.commands.guards import (
     active_warnings,
     check_installation,
     check_log_dir,
-    end_jobs,
     jobs_to_end,
     preferences,
 )
@@ -168,12 +167,16 @@ def _preview(prepared: _Prepared) -> int:
 
 def _execute(prepared: _Prepared) -> int:
     context = prepared.context
+    prepared.past.history.close()
     writer = HistoryWriter(prepared.past.history.path)
     try:
         _say(context, writer.notes)  # also with --quiet: it is said once
         if not context.options.quiet:
             _say(context, prepared.notes)
-        end_jobs(context, prepared.to_end, prepared.plan.plan.workflow.kill_grace_s)
+        if prepared.to_end:
+            from executioner.commands.leftovers import end_leftovers
+
+            end_leftovers(context, prepared.to_end, prepared.plan.plan.workflow.kill_grace_s)
         resumed = Resumed(prepared.plan, prepared.lineage, prepared.key, prepared.past.state)
         plan = prepared.plan.plan
         return Execution(context, plan, prepared.environments, writer, prepared.typed, resumed).execute()

@@ -11,7 +11,6 @@ from executioner.commands.guards import (
     active_warnings,
     check_installation,
     check_log_dir,
-    end_jobs,
     jobs_to_end,
     preferences,
     record_text,
@@ -65,7 +64,10 @@ def run(context: Context) -> int:
         _suggest_resume(context, plan, history, typed)
         if writer.has_lost_runs(config_paths(workflow.config_path)):
             _warn_of_results(context, workflow, history, typed)
-        end_jobs(context, to_end, workflow.kill_grace_s)
+        if to_end:
+            from executioner.commands.leftovers import end_leftovers
+
+            end_leftovers(context, to_end, workflow.kill_grace_s)
         return Execution(context, plan, environments, writer, typed).execute()
     finally:
         writer.close()

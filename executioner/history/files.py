@@ -32,7 +32,8 @@ _UNCHANGED = f"It was not changed. Nothing was run. {_ANOTHER}"
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
 #: The file's inode, size and time of the last write (ns), and whether a log belongs to it.
 State: TypeAlias = tuple[int, int, int, bool]
-_TICK_NS = 10_000_000  # the coarsest of Linux (CONFIG_HZ=100)
+#: Files' times lag behind the clock, by two of its ticks at least, and whole-second file systems cut the rest off.
+_SURELY_PAST_NS = 2_000_000_000
 _NO_DATABASE = "This is not a history: not an SQLite database"
 _SMALLEST = 512  # bytes of a database: a page
 _MAGIC = b"SQLite format 3\0"
@@ -109,7 +110,7 @@ def identify(path: str) -> Kind:
 
 
 def _why_not(path: str, exc: Exception) -> HistoryError:
-    """The error for a file that SQLite cannot read: now its bytes are looked at, for nobody has it open here."""
+    """The error for a file that SQLite cannot read: now its bytes are looked at, for nobody writes it here."""
     if isinstance(exc, OSError):
         return refusal(path, f"{_UNREADABLE}: {exc.strerror}")
     try:
@@ -299,13 +300,13 @@ def file_state(path: str) -> State:
 
 
 def is_at_rest(state: State) -> bool:
-    """Whether a state that is the same later, however much, tells surely that nothing was written meanwhile.
+    """Whether a state that is the same however much later tells that nothing was written from this call on.
 
-    Not while there is a write-ahead log, and not where a write could leave the file's time as it is: after a write
-    within the same tick of the kernel's clock, and in a file system that keeps whole seconds (inode(7)).
+    Not while there is a write-ahead log, and not shortly after a write: another one could leave the file's time
+    as it is (inode(7)).
     """
     _, _, written_ns, logged = state
-    return not logged and written_ns % 1_000_000_000 != 0 and time.time_ns() - written_ns > _TICK_NS
+    return not logged and time.time_ns() - written_ns > _SURELY_PAST_NS
 
 
 def resting_state(path: str) -> State | None:

@@ -93,8 +93,8 @@ def _past_jobs(connection: sqlite3.Connection, run_id: int, running: Mapping[int
 
 def newest_run(connection: sqlite3.Connection, config_paths: Sequence[str]) -> int | None:
     """The newest run of a config, which may have several paths; without any of all runs."""
-    found = [_newest(connection, _OF_CONFIG, [path], 1) for path in config_paths]
-    return max([run for runs in found or [_newest(connection, _ANY, [], 1)] for run in runs], default=None)
+    asked = [(_OF_CONFIG, [path]) for path in config_paths] or [(_ANY, [])]
+    return max((run for query, values in asked for run in _newest(connection, query, values, 1)), default=None)
 
 
 def _newest(connection: sqlite3.Connection, query: str, values: Sequence[str], most: int) -> list[int]:

@@ -63,10 +63,10 @@ class OpenFile:
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._state: files.State | None = None  # which tells of each write; else the file is opened anew
+        self._state: files.State | None = None  # None while a write could go unseen
 
     def at(self, path: str, state: files.State) -> sqlite3.Connection:
-        """A connection to a file that is in some state now."""
+        """A connection to a file that is in some state now: the one there is, if nothing can have been written."""
         if self._connection is None or self._state != state:
             self.close()
             self._state = state if files.is_at_rest(state) else None

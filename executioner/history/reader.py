@@ -58,7 +58,7 @@ class History:
         except ValueError as exc:
             raise HistoryError(f"The path of a history cannot be used: {exc}", chosen) from exc
         self._copy: sqlite3.Connection | None = None  # of one that is not of this version
-        self._kept: OpenFile | None = None  # a call may come from any thread: each opens the file anew
+        self._kept: OpenFile | None = None
         kind = files.identify(self.path)
         if kind is files.Kind.ABSENT:
             raise NoHistoryError("There is no history", self.path)
@@ -275,6 +275,16 @@ class History:
         """The database's own random values: ``id`` and ``key``."""
         return self._read(lambda connection: identity(connection, self.path))
 
+    def keep_open(self) -> History:
+        """From now on the file stays open between the calls, which are all of one thread then; returns itself."""
+        self._kept = OpenFile()
+        return self
+
+    def close(self) -> None:
+        """Close the file that is kept open. The next call opens it again."""
+        if self._kept is not None:
+            self._kept.close()
+
     def renewed(self) -> History:
         """The history as it is now: where an older one was copied for reading, a new copy."""
         if self._copy is None:
@@ -295,17 +305,6 @@ class History:
             except (sqlite3.Error, UnicodeDecodeError) as exc:
                 raise files.problem(self.path, exc) from exc
         return reading(self.path, work, kept=self._kept)
-
-
-def open_history(path: str) -> History:
-    """A history for one thread, whose file stays open between the calls.
-
-    Raises:
-        HistoryError: there is none, or it cannot be used.
-    """
-    history = History(path)
-    history._kept = OpenFile()
-    return history
 
 
 def _known(found: _T | None, run_id: int) -> _T:

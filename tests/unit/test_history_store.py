@@ -224,6 +224,42 @@ def test_a_checkpoint_leaves_the_guard_byte_free(path: str, monkeypatch: pytest.
             assert writer.commit()
 
 
+@pytest.mark.parametrize("number", [0, 1, 49, 50, 51, 100, 101])
+def test_reused_results_are_copied_however_many_they_are(path: str, number: int) -> None:
+    """Each reused job has its parent's result and where it is from, and what the config says of it now."""
+    names = [f"j{at * 37 % 101}" for at in range(number)]
+    with writing(path) as writer:
+        parent = begin(writer, *names, "last")
+        execute = writer._connection.execute
+        execute("UPDATE job_history SET status = 'SUCCESS', exit_code = position, log_path = '/log/' || id")
+        execute("UPDATE job_history SET source_run_id = 7 WHERE position % 3 = 0")
+        execute("UPDATE job_history SET command = NULL, definition = NULL WHERE position % 5 = 0")
+    jobs = [
+        *(NewJob(name, at + 1, f"job {name}", "false", '{"new": 1}', 2, True) for at, name in enumerate(names)),
+        NewJob("last", 0, "", "false", "{}", 0),
+    ]
+    with writing(path) as writer:
+        writer.begin()
+        run = new_run(len(jobs))._replace(parent_run_id=parent)
+        run_id = writer.create_run(run, jobs, lambda run_id: f"/log-{run_id}")
+        found = writer._connection.execute(
+            "SELECT id, position, description, command, definition, max_retries, status, exit_code, log_path,"
+            " source_run_id FROM job_history WHERE run_id = ? ORDER BY position",
+            (run_id,),
+        ).fetchall()
+    assert found == [
+        ("last", 0, "", "false", "{}", 0, "PENDING", None, None, None),
+        *(
+            (
+                *(name, at + 1, f"job {name}"),
+                *(("false", '{"new": 1}') if at % 5 == 0 else ("true", "{}")),
+                *(2, "SUCCESS", at, f"/log/{name}", 7 if at % 3 == 0 else parent),
+            )
+            for at, name in enumerate(names)
+        ),
+    ]
+
+
 def test_durations_are_those_of_the_newest_successes(path: str) -> None:
     """Of one application's last runs; failures and reused rows teach nothing."""
     with writing(path) as writer:
