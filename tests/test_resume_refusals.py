@@ -286,7 +286,7 @@ def changed_program(program: Program, change: str, *args: str) -> Result:
 @pytest.mark.parametrize("at_rest", [False, True])
 @pytest.mark.parametrize("how", ["fold", "leave the log"])
 def test_a_mark_that_comes_while_a_resume_is_planned(program: Program, how: str, at_rest: bool) -> None:
-    """A job that is marked when the resume has just read the run is not run: the mark in the log, or in the file."""
+    """A job that is marked just after the resume has read the run is not run; the mark may be in log or file."""
     program.config({"a": "true", "b": "echo b >> ran; false", "c": "echo c >> ran; test -e go"})
     assert program("-c", "flow.json", "--continue-on-error").code == 1
     assert ran(program) == ["b", "c"]
