@@ -65,6 +65,11 @@ _BUSY_HISTORY_S = 30.0
 _IDLE_S = 0.05
 _ONE_HANGUP_S = 2.0
 _NEVER = float("inf")
+#: Before so many starts we sleep for a moment. To Linux a core that has just computed for long, as for a large
+#: config, is busy: it starts the first job on another one, and stays with that. On two cores each job then waits
+#: for the one before, while the core that waits with it for the start is idle (docs/performance.md).
+_MANY_STARTS = 4000
+_REST_S = 0.025
 _EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE})
 _CAUSES = {
     signal.SIGINT: "Ctrl-C (SIGINT)",
@@ -129,7 +134,8 @@ class Scheduler:
         """Execute the plan to its end, or to the end that a signal or a fault brings."""
         self._pass_over()
         adopt_orphans()
-        early = self._signals.wait_for_end(0)
+        rests = self._workers > 1 and len(self._agenda) >= _MANY_STARTS
+        early = self._signals.wait_for_end(_REST_S if rests else 0)
         if early is not None:
             self._interrupt(early)  # before anything was started
         while True:

@@ -2,11 +2,12 @@
 
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Program, gate
+from harness import ROOT, Program, gate
 
 
 def appended(program: Program, name: str = "order") -> list[str]:
@@ -23,6 +24,50 @@ def started(program: Program, run_id: int = 1) -> list[str]:
     """The jobs of a run by their recorded start."""
     query = "SELECT id FROM job_history WHERE run_id = ? ORDER BY start_time"
     return [row["id"] for row in program.rows(query, run_id)]
+
+
+#: Takes three jobs for many, and says how long the scheduler waits for a signal before it starts anything.
+_FIRST_WAIT = """
+import sys
+from executioner import scheduler
+from executioner.signals import SignalQueue
+scheduler._MANY_STARTS = 3
+said = []
+def wait_for_end(self, timeout_s, real=SignalQueue.wait_for_end):
+    if not said:
+        said.append(print(f"waits {timeout_s} s", file=sys.stderr))
+        if "--interrupt" in sys.argv:
+            return 2
+    return real(self, timeout_s)
+SignalQueue.wait_for_end = wait_for_end
+from executioner.cli import main
+arguments = [word for word in sys.argv[1:] if word != "--interrupt"]
+sys.exit(main(arguments, ["executioner.py", *arguments]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "jobs", "rest"), [(("-j", "2"), 3, "0.025"), (("-j", "2"), 2, "0"), ((), 3, "0")]
+)
+def test_before_many_starts_side_by_side_the_runner_rests(
+    program: Program, flags: tuple[str, ...], jobs: int, rest: str
+) -> None:
+    """25 ms, so that Linux spreads what is started; not for few jobs, nor where one runs at a time."""
+    program.config([noting(f"j{at}") for at in range(jobs)])
+    command = [sys.executable, "-c", _FIRST_WAIT, "-c", "flow.json", *flags]
+    result = program.run(command, env={"PYTHONPATH": str(ROOT)})
+    assert (result.code, result.err) == (0, f"waits {rest} s\n")
+    assert len(appended(program)) == jobs
+
+
+def test_a_signal_during_that_rest_starts_nothing(program: Program) -> None:
+    """Ctrl-C before the first start: exit 130, and no job has run."""
+    program.config([noting(f"j{at}") for at in range(3)])
+    command = [sys.executable, "-c", _FIRST_WAIT, "-c", "flow.json", "-j", "2", "--interrupt"]
+    result = program.run(command, env={"PYTHONPATH": str(ROOT)})
+    assert result.code == 130
+    assert not (program.folder / "order").exists()
+    assert set(program.statuses().values()) == {"SKIPPED"}
 
 
 @pytest.mark.parametrize("flags", [(), ("-j", "4")])
