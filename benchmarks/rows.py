@@ -19,7 +19,8 @@ from peers import EXECUTIONER, Peer, found
 from report import Limits
 from workloads import Workload, chain, critical, independent, last_fails, layers, ragged
 
-#: Between a failure and what goes on from there: nobody types that faster, and file times tell them apart.
+#: Between a failure and what goes on from there, as when somebody types that. Within two seconds of the last write
+#: to the history a resume reads the old run twice.
 PAUSE_S = 2.1
 GIGABYTE = 1_000_000_000
 FILLER = Path(__file__).with_name("fill_history.py")

@@ -65,9 +65,9 @@ _BUSY_HISTORY_S = 30.0
 _IDLE_S = 0.05
 _ONE_HANGUP_S = 2.0
 _NEVER = float("inf")
-#: Before so many starts we sleep for a moment. To Linux a core that has just computed for long, as for a large
-#: config, is busy: it starts the first job on another one, and stays with that. On two cores each job then waits
-#: for the one before, while the core that waits with it for the start is idle (docs/performance.md).
+#: Before so many starts, with several workers, we sleep for a moment. To Linux a core that has just computed for
+#: long, as for so large a config, is busy: it starts the first job on another one, and stays with that. On two
+#: cores each job then waits for the one before, and ours idles until posix_spawn returns (docs/performance.md).
 _MANY_STARTS = 4000
 _REST_S = 0.025
 _EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE})

@@ -300,7 +300,7 @@ def file_state(path: str) -> State:
 
 
 def is_at_rest(state: State) -> bool:
-    """Whether a state that is the same however much later tells that nothing was written from this call on.
+    """Whether any write from now on will change the state; who reads the content after this call will know of it.
 
     Not while there is a write-ahead log, and not shortly after a write: another one could leave the file's time
     as it is (inode(7)).

@@ -50,7 +50,7 @@ INSERT INTO job_history (run_id, id, position, description, command, status, app
     definition, max_retries) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?)"""
 _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_count, retry_history, last_error,
     memory_usage_mb, cpu_usage_percent, log_path, marked_by, marked_at, mark_reason"""
-#: Many jobs in one statement: for each that reads from the table it writes to SQLite makes a temporary one.
+#: Many jobs in one statement: SQLite makes a temporary table for each statement that reads the table it writes.
 _REUSED_AT_ONCE = 50
 _INSERT_REUSED = f"""
 WITH taken (id, position, description, command, definition, max_retries) AS (VALUES {{}})
@@ -176,7 +176,7 @@ class HistoryWriter:
     def is_as(self, state: files.State | None) -> bool:
         """Whether nothing was written since ``files.resting_state``; within ``begin`` nothing will be."""
         with self._explained():
-            return files.file_state(self.path) == state and file_id(self.path) == self._file
+            return state is not None and files.file_state(self.path) == state
 
     def crashes(self, suspects: Suspects, boot_id: str | None) -> list[Crash]:
         """Those of some runs whose runner died since the machine was started."""

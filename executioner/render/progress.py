@@ -26,7 +26,7 @@ def started_line(run_id: int, name: str, jobs: int, workers: int, resumes: int |
 
 
 def event_line(event: Event, done: int, total: int, palette: Palette) -> str | None:
-    """What an event says to a reader, without its time; None for what has a form of its own.
+    """What an event says to a reader, without its time; None for a warning or an interruption, told apart.
 
     ``done`` jobs of ``total`` have their final status, the event included.
     """
