@@ -41,6 +41,12 @@ def _libraries() -> dict[str, str]:
 
 _LIBRARIES = _libraries()
 
+#: Runs the program in Python that has changed it before.
+MAIN = """
+from executioner.cli import main
+sys.exit(main(sys.argv[1:], ["executioner.py", *sys.argv[1:]]))
+"""
+
 
 class Program:
     """The program in a folder of its own. Call it with arguments; it waits for the end.
@@ -111,6 +117,14 @@ class Program:
             **options,
         )
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def changed(self, change: str, *args: str, **options: Any) -> Result:
+        """Run the program with something in it changed by Python code, which may use ``sys``."""
+        return self.run(
+            [sys.executable, "-c", f"import sys\n{change}{MAIN}", *args],
+            env={"PYTHONPATH": str(ROOT)},
+            **options,
+        )
 
     def start(
         self, *args: str, env: Mapping[str, str | None] | None = None, **options: Any

@@ -2,12 +2,11 @@
 
 import os
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT, Program, gate
+from harness import Program, gate
 
 
 def appended(program: Program, name: str = "order") -> list[str]:
@@ -28,7 +27,7 @@ def started(program: Program, run_id: int = 1) -> list[str]:
 
 #: Takes three jobs for many, and says how long the scheduler waits for a signal before it starts anything.
 _FIRST_WAIT = """
-import os, signal, sys
+import os, signal
 from executioner import scheduler
 from executioner.signals import SignalQueue
 scheduler._MANY_STARTS = 3
@@ -36,13 +35,10 @@ said = []
 def wait_for_end(self, timeout_s, real=SignalQueue.wait_for_end):
     if not said:
         said.append(print(f"waits {timeout_s} s", file=sys.stderr))
-        if "--interrupt" in sys.argv:
+        if interrupted:
             os.kill(os.getpid(), signal.SIGINT)
     return real(self, timeout_s)
 SignalQueue.wait_for_end = wait_for_end
-from executioner.cli import main
-arguments = [word for word in sys.argv[1:] if word != "--interrupt"]
-sys.exit(main(arguments, ["executioner.py", *arguments]))
 """
 
 
@@ -54,8 +50,7 @@ def test_before_many_starts_side_by_side_the_runner_rests(
 ) -> None:
     """25 ms, so that Linux spreads what is started; not for few jobs, nor where one runs at a time."""
     program.config([noting(f"j{at}") for at in range(jobs)])
-    command = [sys.executable, "-c", _FIRST_WAIT, "-c", "flow.json", *flags]
-    result = program.run(command, env={"PYTHONPATH": str(ROOT)})
+    result = program.changed(f"interrupted = False\n{_FIRST_WAIT}", "-c", "flow.json", *flags)
     assert (result.code, result.err) == (0, f"waits {rest} s\n")
     assert len(appended(program)) == jobs
 
@@ -63,8 +58,7 @@ def test_before_many_starts_side_by_side_the_runner_rests(
 def test_a_signal_during_that_rest_starts_nothing(program: Program) -> None:
     """Ctrl-C before the first start: exit 130, and no job has run."""
     program.config([noting(f"j{at}") for at in range(3)])
-    command = [sys.executable, "-c", _FIRST_WAIT, "-c", "flow.json", "-j", "2", "--interrupt"]
-    result = program.run(command, env={"PYTHONPATH": str(ROOT)})
+    result = program.changed(f"interrupted = True\n{_FIRST_WAIT}", "-c", "flow.json", "-j", "2")
     assert (result.code, result.err.splitlines()[0]) == (130, "waits 0.025 s")
     assert not (program.folder / "order").exists()
     assert set(program.statuses().values()) == {"SKIPPED"}

@@ -4,14 +4,13 @@ import contextlib
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT, Program, Result, ended, is_running, wait_until
+from harness import Program, ended, is_running, wait_until
 from history_tools import gate, kill, pid_in, wait_for_end
 from resume_tools import (
     commands,
@@ -248,7 +247,7 @@ def test_a_resume_that_waited_for_one_that_ended(program: Program) -> None:
 
 #: Marks job b when the resume has just read the run; "fold": and folds the log into the file, a minute ago.
 _MARK_WHEN_READ = """
-import os, sqlite3, sys, time
+import os, sqlite3, time
 from executioner.history.reader import History
 how, history, *sys.argv[1:] = sys.argv[1:]
 kept = []
@@ -265,22 +264,12 @@ History.lineage = lineage
 """
 #: Says how often a resume reads the run again in the transaction that creates its own.
 _COUNT_READINGS = """
-import sys
 from executioner.history.store import HistoryWriter
 def lineage(self, run_id, real=HistoryWriter.lineage):
     print("read again", file=sys.stderr)
     return real(self, run_id)
 HistoryWriter.lineage = lineage
 """
-_MAIN = """
-from executioner.cli import main
-sys.exit(main(sys.argv[1:], ["executioner.py", *sys.argv[1:]]))
-"""
-
-
-def changed_program(program: Program, change: str, *args: str) -> Result:
-    """Run the program with something else in it."""
-    return program.run([sys.executable, "-c", change + _MAIN, *args], env={"PYTHONPATH": str(ROOT)})
 
 
 @pytest.mark.parametrize("at_rest", [False, True])
@@ -294,7 +283,7 @@ def test_a_mark_that_comes_while_a_resume_is_planned(program: Program, how: str,
     if at_rest:
         rest(program.history)
     args = ("-c", "flow.json", "--resume-from", "1")
-    done = changed_program(program, _MARK_WHEN_READ, how, str(program.history), *args)
+    done = program.changed(_MARK_WHEN_READ, how, str(program.history), *args)
     assert done.code == 0, done.err
     assert ran(program) == ["c"]
     assert program.statuses(2) == dict.fromkeys("abc", "SUCCESS")
@@ -311,7 +300,7 @@ def test_a_run_is_read_again_only_if_it_may_have_changed(program: Program, state
             other.execute("UPDATE run_metadata SET user = user")
         # a time ahead of the clock is too young for sure, however slow this machine is
         rest(program.history, -60 if state == "just written" else 60)
-        done = changed_program(program, _COUNT_READINGS, "-c", "flow.json", "--resume-from", "1")
+        done = program.changed(_COUNT_READINGS, "-c", "flow.json", "--resume-from", "1")
     assert (done.code, done.err) == (0, "" if state == "at rest" else "read again\n")
     assert program.statuses(2) == {"a": "SUCCESS", "b": "SUCCESS"}
 

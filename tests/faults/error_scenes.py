@@ -20,7 +20,7 @@ from typing import Any
 from earlier_databases import job as earlier_job
 from earlier_databases import make_earlier, version_6
 from faults_tools import Ended, Many
-from harness import DEADLINE_S, ROOT, Program, ended, wait_until
+from harness import DEADLINE_S, MAIN, ROOT, Program, ended, wait_until
 from history_tools import gate, kill, ordinary_user, pid_in, spool_content, sql, wait_for_end
 from screens import figures
 
@@ -47,10 +47,6 @@ sqlite3.sqlite_version_info = (3, 51, 3)
 os.statvfs = lambda path: SimpleNamespace(f_blocks=1, f_bavail=30_000_000, f_frsize=4096, f_flag=0)
 mounts.network_file_system.__defaults__ = (os.devnull,)
 resource.getrlimit = lambda limit: (1024, 4096)
-"""
-_START = """
-from executioner.cli import main
-sys.exit(main(sys.argv[1:], ["executioner.py", *sys.argv[1:]]))
 """
 #: Some blocks of 4 KiB are free; of no blocks it cannot be told.
 _SPACE = "os.statvfs = lambda path: SimpleNamespace(f_blocks={}, f_bavail={}, f_frsize=4096, f_flag=0)\n"
@@ -164,7 +160,7 @@ class Stage:
     @staticmethod
     def command_elsewhere(machine: str, *args: str) -> list[str]:
         """The command line of the program on a machine of which more is said in Python."""
-        return [sys.executable, "-c", _MACHINE + machine + _START, *args]
+        return [sys.executable, "-c", _MACHINE + machine + MAIN, *args]
 
     def quietly(self, *args: str) -> Ended:
         """Prepare a scene."""

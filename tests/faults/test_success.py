@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,32 +115,21 @@ def test_an_exit_status_that_is_lost_is_an_error(program: Program) -> None:
         ]
     )
     lose = (
-        "import signal, sys\n"
-        "from executioner.cli import main\n"
+        "import signal\n"
         "from executioner import scheduler\n"
         "real = scheduler.Scheduler.run\n"
         "def run(self):\n"
         "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # from now on no zombie is kept
         "    return real(self)\n"
         "scheduler.Scheduler.run = run\n"
-        "sys.exit(main(sys.argv[1:]))\n"
     )
-    root = str(Path(__file__).resolve().parent.parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", lose, "-c", "flow.json"],
-        cwd=program.folder,
-        env=program.environment({"PYTHONPATH": root}),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
+    done = program.changed(lose, "-c", "flow.json", timeout=50)
+    assert done.code == 1, done.err
     row = program.jobs()["a"]
     assert (row["status"], row["reason"], row["exit_code"]) == ("ERROR", "Its exit status is not known", None)
     assert program.statuses()["b"] == "SKIPPED"
     assert not (program.folder / "wrong").exists()
-    assert "Status: FAILED" in done.stdout
+    assert "Status: FAILED" in done.out
 
 
 @pytest.mark.parametrize("how", ["rm -r logs", "rm logs/*.log", ": > $(ls logs/*job-a*)", "mv logs away"])
