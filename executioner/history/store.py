@@ -47,7 +47,13 @@ _PLACE_RUN = """
 UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id) WHERE run_id = ?"""
 _INSERT_JOB = """
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
-    definition, max_retries) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?)"""
+    definition, max_retries, retry_history) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?, zeroblob(?))"""
+#: A row grows by about so much when its job runs. Without room for that in its page every other result makes SQLite
+#: distribute rows over pages anew: more is written a commit, and synced at the end of the run.
+_GROWTH_BYTES = 400
+#: A longer row is kept in more than one page (a quarter of a page, less what SQLite needs).
+_LONGEST_ROW_BYTES = 900
+_LEAVE_ROOM = "UPDATE job_history SET retry_history = NULL WHERE run_id = ? AND status = 'PENDING'"
 _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_count, retry_history, last_error,
     memory_usage_mb, cpu_usage_percent, log_path, marked_by, marked_at, mark_reason"""
 #: Many jobs in one statement: SQLite makes a temporary table for each statement that reads the table it writes.
@@ -259,9 +265,12 @@ class HistoryWriter:
                 if job.reused:
                     reused.append(job)
                 else:
-                    yield (run_id, *job[:4], run.application_name, job.definition, job.max_retries)
+                    text = len(job.id) + len(job.description) + len(job.command) + len(job.definition)
+                    room = max(0, min(_GROWTH_BYTES, _LONGEST_ROW_BYTES - text))
+                    yield (run_id, *job[:4], run.application_name, job.definition, job.max_retries, room)
 
         self._connection.executemany(_INSERT_JOB, fresh())
+        self._execute(_LEAVE_ROOM, (run_id,))
         reused.sort()  # by id, as the table is: its pages are filled one after the other
         for at in range(0, len(reused), _REUSED_AT_ONCE):
             group = reused[at : at + _REUSED_AT_ONCE]
