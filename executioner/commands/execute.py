@@ -211,6 +211,7 @@ class Execution:
             version=__version__,
             parent_run_id=parent.run_id if parent else None,
             root_run_id=parent.root_run_id or parent.run_id if parent else None,
+            as_parent=self._is_as_parent(),
         )
         try:
             active = self._writer.active_runs(workflow.config_path)
@@ -220,7 +221,8 @@ class Execution:
                 *_unsent(workflow),
                 *active_warnings(workflow, active, self._typed),
             ]
-            return warnings, self._writer.create_run(new, self._new_jobs(identity["key"]), self._open_log)
+            jobs = self._new_jobs(identity["key"], but_reused=new.as_parent)
+            return warnings, self._writer.create_run(new, jobs, self._open_log)
         except BaseException:
             self._writer.abandon()
             if self._log.fd >= 0:
@@ -228,13 +230,22 @@ class Execution:
                     os.unlink(self._log.path)
             raise
 
-    def _new_jobs(self, key: bytes) -> Iterator[NewJob]:
+    def _is_as_parent(self) -> bool:
+        """Whether each job is as it was in the run that is resumed: the same config, read by the same program."""
+        if self._resumed is None or self._resumed.plan.removed:
+            return False
+        run = self._resumed.lineage.run
+        return (run.config_hash, run.executioner_version) == (self._workflow.config_hash, __version__)
+
+    def _new_jobs(self, key: bytes, *, but_reused: bool) -> Iterator[NewJob]:
         """The jobs' rows as the run begins."""
         definition = definer(self._workflow.env, key)
         known = self._resumed.plan.definitions if self._resumed and self._resumed.key == key else {}
         for at, job in enumerate(self._workflow.jobs):
-            text = known.get(at) or definition(job)
             reused = self._plan.actions[at] is Action.REUSE
+            if reused and but_reused:
+                continue
+            text = known.get(at) or definition(job)
             yield NewJob(job.id, at, job.description, job.command, text, job.retry.max_retries, reused)
 
     def _open_log(self, run_id: int) -> str:

@@ -65,6 +65,13 @@ INSERT INTO job_history (run_id, id, position, description, command, status, app
 SELECT ?, past.id, taken.position, taken.description, coalesce(past.command, taken.command), 'SUCCESS', ?,
     coalesce(past.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id), {_RESULT}
 FROM taken CROSS JOIN job_history AS past ON past.run_id = ? AND past.id = taken.id"""
+#: The same where a row needs no change: all that counts as done in the parent run and is not to run again.
+_COPY_REST = f"""
+INSERT OR IGNORE INTO job_history (run_id, id, position, description, command, status, application_name, definition,
+    max_retries, source_run_id, {_RESULT})
+SELECT ?, id, position, description, command, 'SUCCESS', ?, definition, max_retries, coalesce(source_run_id, run_id),
+    {_RESULT}
+FROM job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS NOT NULL)"""
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
 WHERE run_id = ? AND id = ? AND status <> 'SUCCESS' AND marked_by IS NULL"""
@@ -86,7 +93,11 @@ WHERE run_id = ? AND status = 'PENDING'"""
 
 
 class NewRun(Record):
-    """What is known of a run when it is created. ``options`` are the flags used, as JSON values."""
+    """What is known of a run when it is created.
+
+    ``options`` are the flags used, as JSON values. ``as_parent``: its jobs are those of the parent run to the
+    letter, and what was done there is reused without being named, but for the jobs that are.
+    """
 
     config_path: str
     config_hash: str
@@ -101,6 +112,7 @@ class NewRun(Record):
     version: str
     parent_run_id: int | None = None
     root_run_id: int | None = None
+    as_parent: bool = False
 
 
 class NewJob(Record):
@@ -271,6 +283,8 @@ class HistoryWriter:
 
         self._connection.executemany(_INSERT_JOB, fresh())
         self._execute(_LEAVE_ROOM, (run_id,))
+        if run.as_parent:
+            self._execute(_COPY_REST, (run_id, run.application_name, run.parent_run_id))
         reused.sort()  # by id, as the table is: its pages are filled one after the other
         for at in range(0, len(reused), _REUSED_AT_ONCE):
             group = reused[at : at + _REUSED_AT_ONCE]
