@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +21,7 @@ from executioner.arguments import (
 )
 from executioner.commands.context import Context, current_folder, program_words
 from executioner.errors import SEE_OPTIONS, ExecutionerError, HistoryError, UsageError
+from executioner.lean import signal
 from executioner.model import JobStatus, NextStep, RunStatus
 from executioner.render.command import Invocation
 from executioner.render.error import error_text

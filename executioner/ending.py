@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 
 from executioner.family import Family, ProcessTable
+from executioner.lean import signal
 from executioner.model import JobStatus
 
 _LAST_RESORT_S = 10.0  # after KILL: a process that the kernel cannot end is given up

@@ -8,10 +8,10 @@ or was left to us as its adopter and has the job's log open, or came while only 
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 
+from executioner.lean import signal
 from executioner.record import Record
 
 TYPE_CHECKING = False

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from executioner.family import BOOT_CLOCK, Family, Process, ProcessTable, one_process, process_table
+from executioner.lean import signal
 from executioner.record import Record
 
 _FIRST_LOOK_S = 0.02

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from heapq import heapify, heappop, heappush
 
 from executioner import graph
 from executioner.graph import Graph
+from executioner.lean import heapify, heappop, heappush
 from executioner.model import Job, Workflow
 from executioner.record import Record
 from executioner.verdict import BY_FROM_JOB, BY_SKIP, COUNT_AS_DONE, NOT_AFTER

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+
+from executioner.lean import signal
 
 SHELL = "/bin/sh"
 #: Python ignores these; a job must find them as a shell would give them.

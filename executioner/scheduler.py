@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, time
 
 from executioner import attempt, joblog
@@ -40,11 +38,13 @@ from executioner.events import (
     Warned,
 )
 from executioner.family import ProcessTable, Solitude, adopt_orphans, kill_group, process_table
+from executioner.lean import heapify, heappop, heappush, signal
 from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
 from executioner.record import Record
 from executioner.render.text import duration, limit, storable
 from executioner.signals import SignalQueue
+from executioner.verdict import signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _NEVER = float("inf")
 _MANY_STARTS = 4000
 _REST_S = 0.025
 _EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE})
-_CAUSES = {
+_CAUSES: Mapping[int, str] = {
     signal.SIGINT: "Ctrl-C (SIGINT)",
     signal.SIGTERM: "Terminated (SIGTERM)",
     signal.SIGHUP: "Hung up (SIGHUP)",
@@ -545,10 +545,10 @@ class Scheduler:
         if again and number == self._signal == signal.SIGHUP and now - self._signal_mono < _ONE_HANGUP_S:
             return  # a terminal that closes tells both the shell, which passes it on, and us
         at_once = again or number == signal.SIGQUIT
-        name = signal.Signals(number).name
+        name = signal_name(number)
         if not again:
             self._signal_mono = now
-            self._signal, self._cause = number, _CAUSES.get(signal.Signals(number), name)
+            self._signal, self._cause = number, _CAUSES.get(number, name)
         grace_s = 0.0 if at_once else self._kill_grace_s
         key = "Ctrl-C" if number == signal.SIGINT else name
         self._say(RunInterrupted(time(), self._cause or name, len(self._running), grace_s, key))

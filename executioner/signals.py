@@ -8,21 +8,22 @@ that were ignored when the program started (``nohup``, ``&``) stay ignored.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from time import monotonic
 from types import FrameType
+
+from executioner.lean import signal
 
 _NEVER = float("inf")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _NOHUP = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # what callers ignore on purpose
 
 
-def _heard() -> set[signal.Signals]:
+def _heard() -> set[int]:
     """The signals that end a run. TERM always does: without it the runner could only be killed."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # jobs get it too
-    return {number for number in _ENDING if number not in _NOHUP or signal.getsignal(number) is not signal.SIG_IGN}
+    return {number for number in _ENDING if number not in _NOHUP or signal.getsignal(number) != signal.SIG_IGN}
 
 
 class SignalQueue:

@@ -5,15 +5,20 @@ All of it is a function of the jobs' statuses and of what stopped the run.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from executioner.lean import signal
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.record import Record
 
 #: As many names as one line can hold before the rest is counted.
 MOST_NAMES = 5
-_SIGNAL_EXITS = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGQUIT: 131, signal.SIGTERM: 143}
+_SIGNAL_EXITS: Mapping[int, int] = {
+    signal.SIGHUP: 129,
+    signal.SIGINT: 130,
+    signal.SIGQUIT: 131,
+    signal.SIGTERM: 143,
+}
 #: Why jobs are SKIPPED because somebody asked for it, as the history keeps it.
 BY_SKIP = "--skip"
 BY_FROM_JOB = "--from-job"  # before the job that is started with
@@ -57,7 +62,7 @@ def run_status(outcomes: Sequence[JobOutcome], *, stopped: bool) -> RunStatus:
 def exit_code(status: RunStatus, signal_number: int | None) -> int:
     """The program's exit code for a run that could be recorded."""
     if status is RunStatus.INTERRUPTED:
-        return _SIGNAL_EXITS[signal.Signals(signal_number or signal.SIGINT)]
+        return _SIGNAL_EXITS[signal_number or signal.SIGINT]
     return 1 if status is RunStatus.FAILED else 0
 
 
@@ -83,7 +88,9 @@ def verdict(run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOut
 
 def signal_name(number: int) -> str:
     """``SIGKILL``; real-time signals have none."""
+    from signal import Signals
+
     try:
-        return signal.Signals(number).name
+        return Signals(number).name
     except ValueError:
         return f"signal {number}"

@@ -15,7 +15,10 @@ HEAVY = frozenset(
         " traceback typing unittest urllib uuid wcwidth xml zipfile locale fnmatch ctypes datetime sqlite3 select"
     ).split()
 )
+#: What ``lean`` stands for.
+WRAPPERS = frozenset({"signal", "heapq"})
 RUN = Path(__file__).parent / "data/modules-run.txt"
+RESUME = Path(__file__).parent / "data/modules-resume.txt"
 LIST = Path(__file__).parent / "data/modules-list-runs.txt"
 
 
@@ -45,20 +48,32 @@ def heavy(modules: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("listed", "args"),
+    ("listed", "args", "wrappers"),
     [
-        (RUN, ("-c", "flow.json")),
-        (LIST, ("--list-runs", "--format", "json")),
+        (RUN, ("-c", "flow.json"), set()),
+        (RESUME, ("-c", "flow.json", "--resume-from", "1"), set()),
+        (LIST, ("--list-runs", "--format", "json"), {"heapq"}),
     ],
-    ids=["a run of one job", "a list as JSON"],
+    ids=["a run of one job", "a resume", "a list as JSON"],
 )
-def test_the_modules_that_a_start_loads(program: Program, listed: Path, args: tuple[str, ...]) -> None:
+def test_the_modules_that_a_start_loads(
+    program: Program, listed: Path, args: tuple[str, ...], wrappers: set[str]
+) -> None:
     """No heavy module, and of our own exactly those that are listed: one more is a decision."""
-    program.config({"a": "true"})
-    assert program("-c", "flow.json").code == 0
+    program.config({"a": "test -f there"})
+    assert program("-c", "flow.json").code == 1
+    (program.folder / "there").touch()
     found = loaded(program, *args)
     assert heavy(found) == []
+    assert WRAPPERS.intersection(found) == wrappers
     assert ours(found) == listed.read_text().split()
+
+
+def test_an_interpreter_without_the_heap_in_c_runs_as_well(program: Program) -> None:
+    """Where ``_heapq`` cannot be imported the standard library's modules serve."""
+    program.config({"a": "true", "b": "test -f there"})
+    result = program.changed("sys.modules.update(_heapq=None)\n", "-c", "flow.json")
+    assert (result.code, result.out.count("✓"), result.out.count("✗")) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("flag", ["--version", "--help"])

@@ -21,7 +21,6 @@ from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
 from executioner.records import Run
 from executioner.render.command import Invocation, steps_text
-from executioner.render.runs import status_words
 from executioner.render.text import clock_time, count, first_of, local_time, safe, shown_path
 from executioner.resume import IfChanged, ResumePlan
 from executioner.verdict import BY_FROM_JOB, BY_SKIP
@@ -91,6 +90,8 @@ def refuse_resumed(context: Context, lineage: Lineage, plan: ResumePlan, typed: 
     options, run, newest = context.options, lineage.run, lineage.newest
     if newest.run_id == run.run_id or options.yes:
         return
+    from executioner.render.runs import status_words
+
     again = [job for job in plan.plan.jobs(*RUNS) if job.id in lineage.newest_done]
     back = typed.run(*run_words(options._replace(yes=True)))
     twice = f" (runs {count(len(again), 'job')} again that succeeded in {newest.run_id})" if again else ""

@@ -22,7 +22,6 @@ from executioner.record import Record
 from executioner.records import Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.error import warning_text
-from executioner.render.runs import no_runs_text, recent_lines
 from executioner.render.text import shown_path
 
 TYPE_CHECKING = False
@@ -122,6 +121,8 @@ def _nothing(what: str, context: Context, path: str, typed: Invocation) -> Unkno
 
 def say_no_runs(context: Context, path: str, typed: Invocation) -> None:
     """Say that nothing was ever run."""
+    from executioner.render.runs import no_runs_text
+
     context.terminal.err.write(no_runs_text(shown_path(path, context.cwd), typed._replace(config=None, flags="")))
 
 
@@ -191,6 +192,8 @@ def _unknown(context: Context, past: Past, what: str) -> UnknownRunError:
     elif not recent:
         title = f"Recent runs, none of {context.options.config}:"
         recent = list(past.history.find(RunFilter(), _MOST_RECENT))
+    from executioner.render.runs import recent_lines
+
     return _unknown_run(what, [title, *recent_lines(recent)] if recent else [], past.shown_path)
 
 

@@ -51,7 +51,6 @@ from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.error import note_text
-from executioner.render.runs import status_words
 from executioner.render.text import quoted, shown_path
 from executioner.resume import IfChanged, Parent, ResumePlan, Wanted, make_resume_plan
 
@@ -193,6 +192,8 @@ def _say(context: Context, notes: Sequence[str]) -> None:
 
 
 def _naming(run: Run) -> str:
+    from executioner.render.runs import status_words
+
     done = f"{run.completed_jobs}/{run.total_jobs}"
     return f"the newest run is {run.run_id} ({run.application_name}, {status_words(run)}, {done})"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from heapq import merge
 from itertools import islice
 
 from executioner.errors import HistoryError, NoHistoryError, UnknownRunError
@@ -143,8 +142,12 @@ class History:
             recorded = map(run_of, running_rows(connection))
             running = [unfinished(connection, run, liveness[run.run_id]) for run in recorded]
             running = sorted((run for run in running if matches(run, wanted, after)), key=order, reverse=True)
-            ended = map(run_of, ended_runs(connection, wanted, after, size))
-            return list(islice(merge(running, ended, key=order, reverse=True), size))
+            found: Iterable[Run] = map(run_of, ended_runs(connection, wanted, after, size))
+            if running:
+                from heapq import merge
+
+                found = merge(running, found, key=order, reverse=True)
+            return list(islice(found, size))
 
     def run(self, run_id: int) -> RunDetails:
         """A run with its jobs.

@@ -48,8 +48,8 @@ UPDATE run_metadata SET log_path = ?, root_run_id = coalesce(root_run_id, run_id
 _INSERT_JOB = """
 INSERT INTO job_history (run_id, id, position, description, command, status, application_name, retry_count,
     definition, max_retries, retry_history) VALUES (?, ?, ?, ?, ?, 'PENDING', ?, 0, ?, ?, zeroblob(?))"""
-#: A row grows by about so much when its job runs. Without room for that in its page every other result makes SQLite
-#: distribute rows over pages anew: more is written a commit, and synced at the end of the run.
+#: A row grows by about so much when its job runs. Without room for that in its page every other result makes
+#: SQLite distribute rows over pages anew: more is written a commit, and synced at the end of the run.
 _GROWTH_BYTES = 400
 #: A longer row is kept in more than one page (a quarter of a page, less what SQLite needs).
 _LONGEST_ROW_BYTES = 900
@@ -67,10 +67,10 @@ SELECT ?, past.id, taken.position, taken.description, coalesce(past.command, tak
 FROM taken CROSS JOIN job_history AS past ON past.run_id = ? AND past.id = taken.id"""
 #: The same where a row needs no change: all that counts as done in the parent run and is not to run again.
 _COPY_REST = f"""
-INSERT OR IGNORE INTO job_history (run_id, id, position, description, command, status, application_name, definition,
-    max_retries, source_run_id, {_RESULT})
-SELECT ?, id, position, description, command, 'SUCCESS', ?, definition, max_retries, coalesce(source_run_id, run_id),
-    {_RESULT}
+INSERT OR IGNORE INTO job_history (run_id, id, position, description, command, status, application_name,
+    definition, max_retries, source_run_id, {_RESULT})
+SELECT ?, id, position, description, command, 'SUCCESS', ?,
+    definition, max_retries, coalesce(source_run_id, run_id), {_RESULT}
 FROM job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS NOT NULL)"""
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
