@@ -263,3 +263,35 @@ def test_the_first_lines_come_before_the_rest_is_read(
         process.stdout.close()
         assert (process.wait(60), process.stderr.read()) == (0, "")
         process.stdout = None
+
+
+@pytest.mark.parametrize("description", ["", "d" * 300], ids=["short rows", "longer rows"])
+def test_a_result_is_written_without_moving_others(program: Program, description: str) -> None:
+    """A job's result goes where its row is: without room to grow there it took 2.5 pages, in a chain of jobs."""
+    jobs = [
+        {
+            "id": f"job{at:03}",
+            "command": "true" if at < 100 else "kill -9 $PPID",  # the log is folded into the file at the end
+            "description": description,
+            "dependencies": [f"job{at - 1:03}"] if at else [],
+        }
+        for at in range(101)
+    ]
+    program.config(jobs)
+    assert program("-c", "flow.json").code == -9
+    created, *commits = pages_written(Path(f"{program.history}-wal"))
+    assert len(commits) == 101  # a start, with the end of the job before
+    assert created < 50
+    assert sum(commits) < 1.6 * len(commits)
+
+
+def pages_written(log: Path) -> list[int]:
+    """How many pages each commit wrote (https://www.sqlite.org/fileformat2.html#the_write_ahead_log)."""
+    data = log.read_bytes()
+    size = 24 + int.from_bytes(data[8:12], "big")
+    commits = [0]
+    for at in range(32, len(data), size):
+        commits[-1] += 1
+        if int.from_bytes(data[at + 4 : at + 8], "big"):  # the size of the database, in the last frame of a commit
+            commits.append(0)
+    return commits[:-1]

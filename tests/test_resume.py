@@ -313,6 +313,46 @@ def test_reused_results_are_copied(program: Program) -> None:
     assert (shown.code, shown.out.splitlines().count("text")) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("flags", "runs"),
+    [("", "ef"), ("--resume-failed-only", "e"), ("--from-job b", "bdef"), ("--skip a,f", "e")],
+)
+def test_rows_do_not_depend_on_how_they_are_copied(program: Program, flags: str, runs: str) -> None:
+    """From an unchanged config all that is done is copied at once, from one with a blank more job by job: equally.
+
+    a was reused itself, c was marked as successful, b and d succeeded, e failed, and f was not reached.
+    """
+    jobs = [job("a", description="Ä", max_retries=2), job("b", "a"), job("c", "a"), job("d", "b"), job("e", "d")]
+    failed_flow(program, *jobs)
+    program.config([*jobs, job("f", "e", "c")])
+    fails(program, "c", "e")
+    assert program("-c", "flow.json", "--resume-from", "1", "--continue-on-error").code == 1
+    assert program("--mark-success", "2", "c", "--yes").code == 0
+    ran(program)
+    fails(program)
+    config = program.folder / "flow.json"
+    history, text = program.history.read_bytes(), config.read_text()
+    rows = []
+    for written in (text, text + "\n"):
+        program.history.write_bytes(history)
+        config.write_text(written)
+        result = program("-c", "flow.json", "--resume-from", "2", *flags.split())
+        assert (result.code, ran(program)) == (0, list(runs)), result.err
+        rows.append({name: row for name, row in program.jobs(3).items() if name not in "ef"})
+    changing = ("start_time", "end_time", "last_run", "duration_seconds", "retry_history", "log_path")
+    for found in rows:
+        for name in set(runs) & set(found):
+            found[name] = {
+                key: value for key, value in found[name].items() if not key.startswith(("cpu_", "memory_"))
+            }
+            for column in changing:
+                del found[name][column]
+    assert rows[0] == rows[1]
+    reused = {name: row["source_run_id"] for name, row in rows[0].items() if name not in runs}
+    assert reused == {name: 1 if name == "a" else 2 for name in "abcd" if name not in runs}
+    assert rows[0]["c"]["marked_by"] is not None
+
+
 def test_resumes_of_resumes(program: Program) -> None:
     """At any depth: the parent is the run that was resumed, the root the first, the source the one that ran it."""
     names = ["a", "b", "c", "d"]
