@@ -353,6 +353,28 @@ def test_rows_do_not_depend_on_how_they_are_copied(program: Program, flags: str,
     assert rows[0]["c"]["marked_by"] is not None
 
 
+@pytest.mark.parametrize("change", ["the config", "the program", "a row"])
+def test_reused_rows_say_what_the_config_says_now(program: Program, change: str) -> None:
+    """Position, description and allowed retries are of now; what the config does not have is not copied."""
+    failed_flow(program, job("z"), job("a", description="Old"), job("b", "a"))
+    expected = {"a": (1, "Old", 0), "b": (2, "", 0)}
+    if change == "the config":
+        program.config([job("b", "a"), job("a", description="New", max_retries=2), job("z")])
+        expected = {"b": (0, "", 0), "a": (1, "New", 2), "z": (2, "", 0)}
+    else:  # that its rows are not as this program makes them of this config
+        edited = {"a row": "id = 'ghost'", "the program": "description = 'Newer', max_retries = 7, position = 9"}
+        sql(program.history, f"UPDATE job_history SET {edited[change]} WHERE id = 'z'")
+        expected = {"z": (0, "", 0), **expected}
+        if change == "the program":
+            sql(program.history, "UPDATE run_metadata SET executioner_version = '99'")
+    fails(program)
+    assert program("-c", "flow.json", "--resume-from", "1").code == 0
+    columns = ("position", "description", "max_retries")
+    found = {name: tuple(row[column] for column in columns) for name, row in program.jobs(2).items()}
+    assert found == expected
+    assert set(program.statuses(2).values()) == {"SUCCESS"}
+
+
 def test_resumes_of_resumes(program: Program) -> None:
     """At any depth: the parent is the run that was resumed, the root the first, the source the one that ran it."""
     names = ["a", "b", "c", "d"]
