@@ -147,7 +147,7 @@ def _add_resume_options(parser: argparse.ArgumentParser) -> None:
     resume.add_argument("--yes", action="store_true", help="do what would be refused without it, or asked")
     resume.add_argument(
         "--mark-success",
-        metavar=("RUN_ID", "JOB"),
+        metavar=("RUN_ID JOB", "JOB"),  # argparse puts the second into brackets
         nargs="+",
         help="let jobs of a run count as successful when it is resumed",
     )

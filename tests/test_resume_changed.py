@@ -279,7 +279,7 @@ def test_the_result_of_a_changed_job_is_kept(program: Program) -> None:
         0,
         "RESUME DRY RUN - Run ID 249\n===========================\n"
         "Would skip successful jobs:\n  ✓ download_data\n  ✓ validate_data\n  ✓ transform_part1\n\n"
-        "Would keep the result of job changed since:\n  ✓ transform_part2 (changed: command, env_variables)\n\n"
+        "Would keep the result of a job changed since:\n  ✓ transform_part2 (changed: command, env_variables)\n\n"
         "Would retry failed job:\n  ✗ merge_results\n\n"
         "Would execute remaining jobs:\n  - generate_report\n  - send_notification\n  - cleanup\n\n"
         "Total: 4 jobs to execute, 4 jobs to skip\n",

@@ -66,7 +66,8 @@ def _groups(resume: ResumePlan, palette: Palette) -> Iterator[tuple[str, str, Se
     same = [at for at in reused if at not in changed]
     kept = [at for at in reused if at in changed]
     yield f"Would skip successful {_jobs(same)}:", palette.good, same
-    yield f"Would keep the result of {_jobs(kept)} changed since:", palette.good, kept
+    results = "result of a job" if len(kept) == 1 else "results of jobs"
+    yield f"Would keep the {results} changed since:", palette.good, kept
     yield f"Would retry failed {_jobs(failed)}:", palette.bad, failed
     yield f"Would retry interrupted {_jobs(interrupted)}:", palette.bad, interrupted
     yield "Would run again, changed since or after such a job:", palette.idle, again
