@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from executioner import lean
+
 PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 
 # Modules by layer, from below. A prefix ending in "." stands for a package.
@@ -228,6 +230,19 @@ def test_sql_is_in_the_history_alone() -> None:
         and (one.name is None or one.name != "Connection")
     }
     assert {name for name in users if not name.startswith("history.")} == set()
+
+
+def test_the_lean_signal_has_all_that_is_used_of_it() -> None:
+    """Type checkers see the package's module, which has more: its enumerations, say."""
+    used = {
+        (name, node.attr)
+        for name, tree in MODULES.items()
+        if any((one.module, one.name) == ("executioner.lean", "signal") for one in imports(name))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "signal"
+    }
+    assert ("family", "SIGKILL") in used
+    assert {(name, what) for name, what in used if not hasattr(lean.signal, what)} == set()
 
 
 def test_nothing_below_the_command_line_prints_or_exits() -> None:

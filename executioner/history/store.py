@@ -95,8 +95,8 @@ WHERE run_id = ? AND status = 'PENDING'"""
 class NewRun(Record):
     """What is known of a run when it is created.
 
-    ``options`` are the flags used, as JSON values. ``as_parent``: its jobs are those of the parent run to the
-    letter, and what was done there is reused without being named, but for the jobs that are.
+    ``options`` are the flags used, as JSON values. ``as_parent`` says that the parent run had the same jobs to the
+    letter: what was done there is then reused but for the jobs that are handed over, which are to run.
     """
 
     config_path: str
