@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from executioner.records import Run as Run
     from executioner.records import RunDetails as RunDetails
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["History", "HistoryError", "Job", "Run", "RunDetails", "UnknownRunError"]
 
 _PLACES = {

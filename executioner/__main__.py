@@ -41,4 +41,7 @@ def _begin_again_in_utf8() -> None:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        # with -m the current folder: what lies there must not stand in for a module that is loaded later
+        del sys.path[0]
     run()

@@ -87,10 +87,6 @@ def verdict(run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOut
 
 
 def signal_name(number: int) -> str:
-    """``SIGKILL``; real-time signals have none."""
-    from signal import Signals
-
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    """``SIGKILL``; of the real-time signals only the first and the last have a name."""
+    names = (name for name in sorted(dir(signal)) if name.startswith("SIG") and not name.startswith("SIG_"))
+    return next((name for name in names if getattr(signal, name) == number), f"signal {number}")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from harness import ROOT, Program, ended, peak_mib
+from history_tools import sql
 
 from executioner.history import query
 from executioner.history.liveness import settled
@@ -283,6 +284,21 @@ def test_a_result_is_written_without_moving_others(program: Program, description
     assert len(commits) == 101  # a start, with the end of the job before
     assert created < 50
     assert sum(commits) < 1.6 * len(commits)
+
+
+@pytest.mark.parametrize(
+    ("text", "application"),
+    [("d" * 600, "flow"), ("ж" * 300, "flow"), ("d" * 300, "a" * 200), ("d" * 300, "flow")],
+    ids=["long rows", "not ASCII", "a long name", "short rows"],
+)
+def test_room_is_left_only_where_a_row_stays_in_its_page(program: Program, text: str, application: str) -> None:
+    """A row that is too long with the room would take a page of its own, which would be free at once."""
+    jobs = [{"id": "first", "command": "false"}]
+    jobs += [{"id": f"job{at}", "command": "true", "description": text} for at in range(200)]
+    program.config(jobs, application_name=application)
+    assert program("-c", "flow.json").code == 1
+    [(free,)] = sql(program.history, "PRAGMA freelist_count")
+    assert free == 0
 
 
 def pages_written(log: Path) -> list[int]:

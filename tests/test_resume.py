@@ -353,7 +353,20 @@ def test_rows_do_not_depend_on_how_they_are_copied(program: Program, flags: str,
     assert rows[0]["c"]["marked_by"] is not None
 
 
-@pytest.mark.parametrize("change", ["the config", "the program", "a row"])
+def test_an_unchanged_config_is_not_looked_at_job_by_job(program: Program) -> None:
+    """Rows are copied as they are, text that somebody edited included; of a config under another name, too."""
+    failed_flow(program, job("a", description="Text"), job("b", "a"), flags=("--quiet",))
+    (program.folder / "flow.json").rename(program.folder / "other.json")
+    fails(program)
+    sql(program.history, "UPDATE job_history SET description = 'Edited' WHERE id = 'a'")
+    assert program("-c", "other.json", "--resume-from", "1").code == 0
+    assert [(row["description"], row["application_name"]) for row in program.jobs(2).values()] == [
+        ("Edited", "other"),
+        ("", "other"),
+    ]
+
+
+@pytest.mark.parametrize("change", ["the config", "the program", "a row", "what an earlier tool left out"])
 def test_reused_rows_say_what_the_config_says_now(program: Program, change: str) -> None:
     """Position, description and allowed retries are of now; what the config does not have is not copied."""
     failed_flow(program, job("z"), job("a", description="Old"), job("b", "a"))
@@ -362,7 +375,11 @@ def test_reused_rows_say_what_the_config_says_now(program: Program, change: str)
         program.config([job("b", "a"), job("a", description="New", max_retries=2), job("z")])
         expected = {"b": (0, "", 0), "a": (1, "New", 2), "z": (2, "", 0)}
     else:  # that its rows are not as this program makes them of this config
-        edited = {"a row": "id = 'ghost'", "the program": "description = 'Newer', max_retries = 7, position = 9"}
+        edited = {
+            "a row": "id = 'ghost'",
+            "the program": "description = 'Newer', max_retries = 7, position = 9",
+            "what an earlier tool left out": "definition = NULL, max_retries = NULL",
+        }
         sql(program.history, f"UPDATE job_history SET {edited[change]} WHERE id = 'z'")
         expected = {"z": (0, "", 0), **expected}
         if change == "the program":

@@ -234,8 +234,10 @@ class Execution:
         """Whether each job is as it was in the run that is resumed: the same config, read by the same program."""
         if self._resumed is None or self._resumed.plan.removed:
             return False
-        run = self._resumed.lineage.run
-        return (run.config_hash, run.executioner_version) == (self._workflow.config_hash, __version__)
+        run, jobs = self._resumed.lineage.run, self._resumed.lineage.jobs
+        if (run.config_hash, run.executioner_version) != (self._workflow.config_hash, __version__):
+            return False
+        return all(job.command is not None and job.definition is not None for job in jobs)
 
     def _new_jobs(self, key: bytes, *, but_reused: bool) -> Iterator[NewJob]:
         """The jobs' rows as the run begins."""

@@ -51,9 +51,8 @@ INSERT INTO job_history (run_id, id, position, description, command, status, app
 #: A row grows by about so much when its job runs. Without room for that in its page every other result makes
 #: SQLite distribute rows over pages anew: more is written a commit, and synced at the end of the run.
 _GROWTH_BYTES = 400
-#: A longer row is kept in more than one page (a quarter of a page, less what SQLite needs).
-_LONGEST_ROW_BYTES = 900
-_LEAVE_ROOM = "UPDATE job_history SET retry_history = NULL WHERE run_id = ? AND status = 'PENDING'"
+_OTHER_COLUMNS_BYTES = 100  # of a PENDING row, beside its texts
+_FREE_ROOM = "UPDATE job_history SET retry_history = NULL WHERE run_id = ?"
 _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_count, retry_history, last_error,
     memory_usage_mb, cpu_usage_percent, log_path, marked_by, marked_at, mark_reason"""
 #: Many jobs in one statement: SQLite makes a temporary table for each statement that reads the table it writes.
@@ -71,7 +70,7 @@ INSERT OR IGNORE INTO job_history (run_id, id, position, description, command, s
     definition, max_retries, source_run_id, {_RESULT})
 SELECT ?, id, position, description, command, 'SUCCESS', ?,
     definition, max_retries, coalesce(source_run_id, run_id), {_RESULT}
-FROM job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS NOT NULL)"""
+FROM job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS NOT NULL) AND typeof(id) = 'text'"""
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
 WHERE run_id = ? AND id = ? AND status <> 'SUCCESS' AND marked_by IS NULL"""
@@ -95,8 +94,8 @@ WHERE run_id = ? AND status = 'PENDING'"""
 class NewRun(Record):
     """What is known of a run when it is created.
 
-    ``options`` are the flags used, as JSON values. ``as_parent`` says that the parent run had the same jobs to the
-    letter: what was done there is then reused but for the jobs that are handed over, which are to run.
+    ``options`` are the flags used, as JSON values. ``as_parent``: its jobs are exactly those of the parent run;
+    what is done there is copied, except for the jobs that ``create_run`` is given.
     """
 
     config_path: str
@@ -116,7 +115,10 @@ class NewRun(Record):
 
 
 class NewJob(Record):
-    """A job's row when its run is created; of a ``reused`` one the result is copied from the parent run."""
+    """A job's row when its run is created; of a ``reused`` one the result is copied from the parent run.
+
+    Of a run that is ``as_parent`` there are none that are reused.
+    """
 
     id: str
     position: int
@@ -272,17 +274,22 @@ class HistoryWriter:
     def _insert_jobs(self, run: NewRun, run_id: int, jobs: Iterable[NewJob]) -> None:
         reused: list[NewJob] = []
 
+        most = self._longest_row() - _OTHER_COLUMNS_BYTES - len(run.application_name.encode())
+
         def fresh() -> Iterator[tuple[object, ...]]:
             for job in jobs:
                 if job.reused:
                     reused.append(job)
                 else:
-                    text = len(job.id) + len(job.description) + len(job.command) + len(job.definition)
-                    room = max(0, min(_GROWTH_BYTES, _LONGEST_ROW_BYTES - text))
-                    yield (run_id, *job[:4], run.application_name, job.definition, job.max_retries, room)
+                    text = f"{job.id}{job.description}{job.command}{job.definition}"
+                    room = most - (len(text) if text.isascii() else len(text.encode()))
+                    yield (
+                        *(run_id, *job[:4], run.application_name, job.definition, job.max_retries),
+                        max(0, min(_GROWTH_BYTES, room)),
+                    )
 
         self._connection.executemany(_INSERT_JOB, fresh())
-        self._execute(_LEAVE_ROOM, (run_id,))
+        self._execute(_FREE_ROOM, (run_id,))
         if run.as_parent:
             self._execute(_COPY_REST, (run_id, run.application_name, run.parent_run_id))
         reused.sort()  # by id, as the table is: its pages are filled one after the other
@@ -293,6 +300,11 @@ class HistoryWriter:
                 _INSERT_REUSED.format(", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))),
                 (*values, run_id, run.application_name, run.parent_run_id),
             )
+
+    def _longest_row(self) -> int:
+        """How many bytes a row may have to be kept in one page (https://www.sqlite.org/fileformat2.html, 1.6)."""
+        [page] = self._execute("PRAGMA page_size").fetchone()
+        return int((page - 12) * 64 // 255 - 23)
 
     def _record_dead_runs(self) -> None:
         for run in unfinished_runs(self._connection, self._lock.path):

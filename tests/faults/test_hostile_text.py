@@ -6,12 +6,13 @@ import re
 import sqlite3
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Program, Result, ended, wait_until
+from harness import ROOT, Program, Result, ended, wait_until
 from history_tools import gate, names, pid_in
 from screens import assert_harmless, on_screen, tree
 from test_history_failing import break_history
@@ -457,3 +458,32 @@ def modes(before: set[str], program: Program) -> dict[str, int]:
         path: facts for path, facts in tree(program.folder, program.home).items() if path not in before
     }
     return {path: facts[0] for path, facts in new.items()}
+
+
+@pytest.mark.parametrize("written", ["before", "by a job"])
+def test_no_module_is_loaded_from_the_current_folder(program: Program, written: str) -> None:
+    """``python -m executioner`` looks there for modules first; what it needs only later it does not find there."""
+    names = "signal hmac subprocess threading psutil socket"
+    fake = f"for m in {names}; do echo 'print(\"LOADED\"); exit(9)' > $m.py; done"
+    if written == "before":
+        subprocess.run(["/bin/sh", "-c", fake], cwd=program.folder, check=True)
+    program.config(
+        [
+            {"id": "writes", "command": fake},
+            {
+                "id": "killed",
+                "command": "kill -9 $$",
+                "dependencies": ["writes"],
+                "max_retries": 1,
+                "retry_delay": 0,
+            },
+            {"id": "late", "command": "sleep 300", "dependencies": ["writes"], "timeout": 0.2},
+        ],
+        continue_on_error=True,
+        env_variables={"PASSWORD": "x"},
+    )
+    command = [sys.executable, "-m", "executioner", "-c", "flow.json"]
+    result = program.run(command, env={"PYTHONPATH": str(ROOT)})
+    assert (result.code, "LOADED" in result.out + result.err) == (1, False), result
+    assert program.statuses() == {"writes": "SUCCESS", "killed": "FAILED", "late": "TIMEOUT"}
+    assert program.jobs()["killed"]["reason"] == "Killed by SIGKILL"
