@@ -19,7 +19,7 @@ from executioner.arguments import (
     parse,
     statuses,
 )
-from executioner.commands.context import Context, current_folder, program_words
+from executioner.commands.context import Context, current_folder, program_words, run_words
 from executioner.errors import SEE_OPTIONS, ExecutionerError, HistoryError, UsageError
 from executioner.lean import signal
 from executioner.model import JobStatus, NextStep, RunStatus
@@ -68,11 +68,7 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Co
 
         return resume(context)
     elif arguments.config is None:
-        raise UsageError(
-            "No config given",
-            "command line",
-            steps=[NextStep("To run a workflow:", ("-c", "FILE")), SEE_OPTIONS],
-        )
+        raise _no_config(arguments, run_words(context.options))
     elif arguments.validate:
         from executioner.commands.workflow import validate
 
@@ -82,6 +78,18 @@ def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Co
 
         return run(context)
     return 0
+
+
+def _no_config(arguments: Arguments, words: Sequence[str]) -> UsageError:
+    """The error where a config is needed: with the command that was meant, which need not be a run."""
+    why = "To run a workflow:"
+    if arguments.validate:
+        why, words = "To check a workflow:", ["--validate"]
+    elif arguments.dry_run:
+        why, words = "To preview a workflow:", [*words, "--dry-run"]
+    return UsageError(
+        "No config given", "command line", steps=[NextStep(why, ("-c", "FILE", *words)), SEE_OPTIONS]
+    )
 
 
 def _looks_back(arguments: Arguments) -> bool:
@@ -166,7 +174,7 @@ def _failed(exc: BaseException, terminal: Terminal, typed: Invocation, *, runs: 
         terminal.err.write("\nInterrupted: nothing was run\n" if runs else "\nInterrupted\n")
         return 130
     if not runs and isinstance(exc, HistoryError):  # nobody wanted to run anything
-        exc.assurance = exc.assurance.replace("Nothing was run. ", "")
+        exc.assurance = exc.assurance.replace("Nothing was run.", "").strip()
     if not isinstance(exc, ExecutionerError):
         internal = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
         ended = "Jobs that were running were ended. " if runs else ""

@@ -136,7 +136,10 @@ def test_a_file_that_cannot_serve_is_refused(
     assert result.err.startswith("Error: ")
     assert str(folder / "h.db") in result.err
     assert what in result.err
-    assert "To see what is wrong, add --doctor; to use another history, --db FILE." in result.err
+    assert (
+        result.err.count("To see what is wrong:\n") == result.err.count(f" --db {folder / 'h.db'} --doctor\n") == 1
+    )
+    assert result.err.endswith("\nTo use another history, name it with --db FILE.\n")
     assert "Traceback" not in result.err
     assert not (program.folder / "ran").exists()
     assert not (program.folder / "logs").exists()

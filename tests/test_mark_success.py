@@ -202,6 +202,36 @@ def test_the_original_output_of_a_marked_job_can_be_read(program: Program) -> No
     assert "why\n" in program("--show-log", "250", "transform_part2").out
 
 
+def test_no_hint_speaks_of_a_marked_job(program: Program) -> None:
+    """That it will fail again no longer matters: it does not run again."""
+    failed_pipeline(program, transform_part2={"command": "echo transform_part2 >> ran; echo broken; false"})
+    assert program("-c", "data_pipeline.json", "--resume-from", "249").code == 1
+    hint = "transform_part2 ended with the same error"
+    assert hint in program("--show-run", "250").out
+    assert program("--mark-success", "250", "transform_part2", "--yes").code == 0
+    shown = program("--show-run", "250").out
+    assert (hint in shown, "marked by" in shown) == (False, True)
+
+
+def test_the_config_of_a_marked_run_is_gone(program: Program) -> None:
+    """The command that goes on asks for its new place, also where the old one is then named."""
+    failed_pipeline(program)
+    (program.folder / "data_pipeline.json").rename(program.folder / "moved.json")
+    result = screen(program, *MARK, "--yes")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.endswith("To resume run 249:\n  executioner.py -c NEW_PATH --resume-from 249\n")
+    assert screen(program, "-c", "data_pipeline.json", "--resume-from", "249") == (
+        2,
+        "",
+        "Error: The config cannot be read: No such file or directory (data_pipeline.json)\n"
+        "Nothing was run. If it was moved, to preview it:\n"
+        "  executioner.py -c NEW_PATH --resume-from 249 --dry-run\n"
+        "To preview it with the config that the run was started with:\n"
+        "  executioner.py --resume-from 249 --dry-run\n",
+    )
+    assert screen(program, "-c", "moved.json", "--resume-from", "249", "--dry-run").code == 0
+
+
 def test_several_jobs(program: Program) -> None:
     """Several are marked at once, named twice is once; what is between them will run."""
     failed_pipeline(program)

@@ -111,6 +111,22 @@ def test_both_ways_on_from_a_run_that_was_already_resumed(program: Program) -> N
     assert result.err.startswith("Error: Run 250 was already resumed by run 251 (FAILED, 4/8)\n")
 
 
+def test_the_commands_on_a_resumed_run_ask_for_its_secrets(program: Program) -> None:
+    """Both ways on are complete: a secret that was not kept comes from a variable of the shell."""
+    program.config([job("a"), job("b", "a")])
+    fails(program, "b")
+    secret = ("--env", "DB_PASSWORD=hunter2", "--env", "STAGE=prod")
+    assert program("-c", "flow.json", *secret).code == 1
+    assert program("-c", "flow.json", *secret, "--resume-from", "1").code == 1
+    ran(program)
+    found = commands(refused(program, "-c", "flow.json", "--resume-from", "1").err)
+    given = '-c flow.json --env STAGE=prod --env DB_PASSWORD="${DB_PASSWORD:?}"'
+    assert found == [
+        f"executioner.py {given} --resume-from 2",
+        f"executioner.py {given} --resume-from 1 --yes",
+    ]
+
+
 def test_a_run_whose_resumption_succeeded(program: Program) -> None:
     """Then the newest cannot be resumed: it is shown instead of a command that would do nothing."""
     failed_pipeline(program)

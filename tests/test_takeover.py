@@ -640,8 +640,9 @@ def test_a_read_only_folder_is_not_taken_over(read_only: Program, flags: tuple[s
         3,
         "",
         f"Error: The history cannot be written: no permission for its folder, {folder} ({read_only.history})\n"
-        "It was not changed. Nothing was run."
-        " To see what is wrong, add --doctor; to use another history, --db FILE.\n",
+        "It was not changed. Nothing was run. To see what is wrong:\n"
+        f"  cd {read_only.folder} && executioner.py --db {read_only.history} --doctor\n"
+        "To use another history, name it with --db FILE.\n",
     )
     assert everything(read_only) == before
 
@@ -682,7 +683,9 @@ def test_what_is_not_the_earlier_tools_is_refused(
         "",
         f"Error: This is not a history: an SQLite database of another program ({program.history})\n"
         f"It was not changed. {'' if args == ('--list-runs',) else 'Nothing was run. '}"
-        "To see what is wrong, add --doctor; to use another history, --db FILE.\n",
+        "To see what is wrong:\n"
+        f"  cd {program.folder} && executioner.py --db {program.history} --doctor\n"
+        "To use another history, name it with --db FILE.\n",
     )
     assert everything(program) == before
 

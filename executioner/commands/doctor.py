@@ -110,7 +110,7 @@ def _history(patient: Patient) -> Iterator[Finding]:
         health = look_at(path, kind)
     except ExecutionerError as exc:
         fault = _fault("History", exc)
-        other = fault._replace(advice="To use another one, add --db FILE.")
+        other = fault._replace(advice="To use another one, name it with --db FILE.")
         yield _damaged(patient, fault) if isinstance(exc, DamagedHistoryError) else other
         yield from aftermath(patient, None)
         return
@@ -179,7 +179,7 @@ def _absent(patient: Patient, shown: str) -> Finding:
         check_can_hold(folder)
     except OSError as exc:
         text = f"{shown}: there is none, and it cannot be made: {exc.filename} is {exc.strerror}"
-        return Finding("History", Level.PROBLEM, text, advice="To use another one, add --db FILE.")
+        return Finding("History", Level.PROBLEM, text, advice="To use another one, name it with --db FILE.")
     left = [f"{name}{ending}" for ending in ("", "-wal", ".lock") if os.path.lexists(f"{path}{ending}")]
     if left:
         text = f"{shown}: it was removed or emptied, {', '.join(left)} {'is' if len(left) == 1 else 'are'} left"
@@ -188,7 +188,7 @@ def _absent(patient: Patient, shown: str) -> Finding:
     return Finding("History", Level.GOOD, f"{shown}: there is none yet, the first run makes it")
 
 
-_NOT_OURS = "Runs of this user end with exit code 3. To use another history, add --db FILE."
+_NOT_OURS = "Runs of this user end with exit code 3. To use another history, name it with --db FILE."
 
 
 def _permissions(patient: Patient, health: Health) -> Finding:

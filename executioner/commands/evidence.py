@@ -29,6 +29,7 @@ def evidence(history: History, details: RunDetails, looked_at: Sequence[Job], *,
         HistoryError: the history cannot be read.
     """
     run = details.run
+    looked_at = [job for job in looked_at if job.marked_by is None]  # somebody has seen to it
     timed_out = [job for job in looked_at if job.status == JobStatus.TIMEOUT]
     return Evidence(
         run,

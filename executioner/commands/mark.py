@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from time import time
 
@@ -109,7 +110,8 @@ def _way_on(lineage: Lineage, to_mark: Sequence[PastJob], typed: Invocation) -> 
         return [f"Nothing of run {run.run_id} is left to resume."]
     back = () if lineage.newest.run_id == run.run_id else ("--yes",)
     words = ("--resume-from", str(run.run_id), *back)
-    line = typed.resume_template(*words) if run.config_path is None else typed.run(*words)
+    named = run.config_path is not None and os.path.lexists(run.config_path)
+    line = typed.run(*words) if named else typed.resume_template(*words)
     return [f"To resume run {run.run_id}:", f"  {line}"]
 
 

@@ -65,6 +65,9 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
     previewed = [job for job in failed if job.log_path is not None or not job.retry_history][:MOST_PREVIEWS]
     state, exists = config_state(run)
     found = evidence(past.history, details, previewed, config_changed=state == CHANGED)
+    spool = _spool(context, run)
+    if spool is not None:
+        found = found._replace(lost=())  # how they ended stands there
     return RunView(
         details=details,
         statuses=statuses,
@@ -75,7 +78,7 @@ def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset
         hints=hints(found),
         succeeded_since=_succeeded_since(past, run),
         survivors=found.survivors,
-        spool=_spool(context, run),
+        spool=spool,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 
 from executioner.commands.configfile import config_content
 from executioner.commands.context import Context, Options
@@ -29,7 +30,7 @@ def load(context: Context) -> Workflow:
         content = config_content(path)
     except OSError as exc:
         missing = isinstance(exc, FileNotFoundError)
-        raise _unreadable(name, exc.strerror or str(exc), _instead(context.options) if missing else None) from exc
+        raise _unreadable(name, exc.strerror or str(exc), _instead(context.options) if missing else ()) from exc
     return parse(
         content,
         path=_plain_path(path),
@@ -56,17 +57,19 @@ def _plain_path(path: str) -> str:
         return os.path.realpath(path)
 
 
-def _instead(options: Options) -> NextStep:
+def _instead(options: Options) -> Sequence[NextStep]:
     """What to type where there is no such config."""
     if options.resume_from is None:
-        return NextStep("To start with a small example:", ("--simple-config",))
+        return [NextStep("To start with a small example:", ("--simple-config",))]
     db = () if options.db is None else ("--db", options.db)
     again = (*db, "--resume-from", options.resume_from, "--dry-run")
-    return NextStep("To preview it with the config that the run was started with:", again)
+    return [
+        NextStep("If it was moved, to preview it:", ("-c", "NEW_PATH", *again)),
+        NextStep("To preview it with the config that the run was started with:", again),
+    ]
 
 
-def _unreadable(name: str, why: str, step: NextStep | None = None) -> UsageError:
-    steps = [] if step is None else [step]
+def _unreadable(name: str, why: str, steps: Sequence[NextStep] = ()) -> UsageError:
     return UsageError(f"The config cannot be read: {why}", name, steps=steps, assurance="Nothing was run.")
 
 

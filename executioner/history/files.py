@@ -11,6 +11,7 @@ from enum import Enum
 
 from executioner.errors import DamagedHistoryError, HistoryError
 from executioner.history.sqlite import sqlite3
+from executioner.model import NextStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ BUSY_TIMEOUT_S = 30.0
 _LONG_S = 2.0
 _FULL_BYTES = 256 * 1024
 _UNREADABLE = "The history cannot be read"
-_ANOTHER = "To see what is wrong, add --doctor; to use another history, --db FILE."
-_UNCHANGED = f"It was not changed. Nothing was run. {_ANOTHER}"
+_ANOTHER = "To use another history, name it with --db FILE."
+_UNCHANGED = "It was not changed. Nothing was run."
 #: The application id, the schema version, and the tables; of a foreign database with their columns.
 Facts: TypeAlias = tuple[int, int, Mapping[str, frozenset[str]]]
 #: The file's inode, size and time of the last write (ns), and whether a log belongs to it.
@@ -72,12 +73,18 @@ def uri(path: str, query: str) -> str:
 
 def refusal(path: str, what: str, *details: str) -> HistoryError:
     """The error for a file that cannot serve as the history."""
-    return HistoryError(what, path, details=details, assurance=_UNCHANGED)
+    steps = [_to_see(path)]
+    return HistoryError(what, path, details=details, assurance=_UNCHANGED, steps=steps, ending=_ANOTHER)
 
 
 def damage(path: str, why: str) -> HistoryError:
     """The error for a history whose content is wrong."""
-    return DamagedHistoryError(f"The history is damaged: {why}", path, assurance=_UNCHANGED)
+    what, steps = f"The history is damaged: {why}", [_to_see(path)]
+    return DamagedHistoryError(what, path, assurance=_UNCHANGED, steps=steps, ending=_ANOTHER)
+
+
+def _to_see(path: str) -> NextStep:
+    return NextStep("To see what is wrong:", ("--db", path, "--doctor"))
 
 
 def identify(path: str) -> Kind:
@@ -389,7 +396,7 @@ def problem(path: str, exc: Exception) -> HistoryError:
     """What SQLite or the system said about a history, as an error that a user can read."""
     if isinstance(exc, OSError):
         what = f"The history cannot be used: {exc.strerror}{_room(path)}"
-        return HistoryError(what, exc.filename or path, assurance=_ANOTHER)
+        return HistoryError(what, exc.filename or path, steps=[_to_see(path)], ending=_ANOTHER)
     if is_damage(exc):
         why = "what describes its tables is no text" if isinstance(exc, UnicodeDecodeError) else exc
         return damage(path, str(why))
@@ -397,7 +404,8 @@ def problem(path: str, exc: Exception) -> HistoryError:
         return refusal(path, f"The history cannot be written: {exc}")
     if is_busy(exc):
         return locked(path)
-    return HistoryError(f"The history cannot be used: {exc}{_room(path)}", path, assurance=_ANOTHER)
+    what = f"The history cannot be used: {exc}{_room(path)}"
+    return HistoryError(what, path, steps=[_to_see(path)], ending=_ANOTHER)
 
 
 def locked(path: str, *, whole_time: bool = True) -> HistoryError:

@@ -218,6 +218,8 @@ def command_line(stage: Stage) -> None:
     for title, words in {
         "nothing at all": [],
         "no config": ["--dry-run"],
+        "no config to check": ["--validate"],
+        "no config to begin in the middle of": ["--from-job", "a", "--yes"],
         "an unknown option": ["--xyzzy"],
         "a misspelt option": ["-c", "flow.json", "--dryrun"],
         "a bare file": ["flow.json"],

@@ -125,8 +125,8 @@ FITTING: dict[str, Sequence[str]] = {
 }
 #: What an error may end with beside a command: what was not done, or where to look.
 STATEMENT = re.compile(
-    r"Nothing was (run|marked|imported)\b|It was not changed\.|^To use another history, add |^Is the path right\?"
-    r"|^Use --list-runs|^History: |^Add --dry-run to preview|cd to another one first"
+    r"Nothing was (run|marked|imported)\b|It was not changed\.|^To use another history, name it with "
+    r"|^Is the path right\?|^Use --list-runs|^History: |^Add --dry-run to preview|cd to another one first"
 )
 COMMAND = re.compile(r"  (cd \S.* && )?executioner\.py( |$)")
 #: Errors that end with neither, each reported: to be taken out when they are mended.
