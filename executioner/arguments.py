@@ -83,6 +83,22 @@ class _Parser(argparse.ArgumentParser):
         return text.replace("--show-log RUN_ID [JOB ...]", "--show-log RUN_ID [JOB]")
 
 
+class _Once(argparse.Action):
+    """Of two workflows neither is silently left out."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        given = getattr(namespace, self.dest)
+        if given is not None:
+            parser.error(f'--config: given twice, "{given}" and "{values}"')
+        setattr(namespace, self.dest, values)
+
+
 def build_parser(program: str) -> argparse.ArgumentParser:
     """The parser of all options, grouped as ``--help`` shows them; ``program`` is how it was called."""
     program = program.replace("%", "%%")
@@ -104,7 +120,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
-    run.add_argument("-c", "--config", metavar="FILE", help="the workflow: a JSON file")
+    run.add_argument("-c", "--config", metavar="FILE", action=_Once, help="the workflow: a JSON file")
     run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
     run.add_argument(
         "--skip", metavar="IDS", action="append", default=[], help="leave out these jobs (comma list, repeatable)"
@@ -115,7 +131,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--continue-on-error", action="store_true", help="after a failure go on with what does not depend on it"
     )
-    run.add_argument("--parallel", action="store_true", help="run jobs side by side, one a processor")
+    run.add_argument(
+        "--parallel",
+        action="store_true",
+        help="run jobs side by side: max_workers of the config, or one a processor",
+    )
     run.add_argument(
         "-j", "--workers", metavar="N", type=_number(1, 100_000), help="run up to N jobs side by side"
     )
@@ -200,9 +220,9 @@ def _add_history_options(parser: argparse.ArgumentParser) -> None:
     )
     history.add_argument("--app", metavar="A", help="only this application; * and ? match as in a shell")
     history.add_argument(
-        "--since", metavar="T", help='started at T or later: 2025-05-23, "2025-05-23 09:45", 7d, 12h, ...'
+        "--since", metavar="T", help='started at T or later: 2025-05-23, "2025-05-23 09:45", 7d, today, yesterday'
     )
-    history.add_argument("--until", metavar="T", help="started at T or earlier: the same, today, yesterday")
+    history.add_argument("--until", metavar="T", help="started at T or earlier; T as for --since")
     history.add_argument("--user", metavar="U", help="only runs of this user")
     history.add_argument(
         "--partly-completed", action="store_true", help="only runs with some but not all jobs done"

@@ -219,6 +219,7 @@ def command_line(stage: Stage) -> None:
         "nothing at all": [],
         "no config": ["--dry-run"],
         "no config to check": ["--validate"],
+        "two configs": ["-c", "flow.json", "-c", "other.json"],
         "no config to begin in the middle of": ["--from-job", "a", "--yes"],
         "an unknown option": ["--xyzzy"],
         "a misspelt option": ["-c", "flow.json", "--dryrun"],
