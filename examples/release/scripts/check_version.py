@@ -1,4 +1,4 @@
-"""The newest release in CHANGELOG.md must be the version that the package states."""
+"""The newest entry in CHANGELOG.md must be of the version that the package states; of a .dev version: Unreleased."""
 
 import re
 
@@ -10,13 +10,15 @@ def main() -> None:
     changelog = project.ROOT / "CHANGELOG.md"
     if not changelog.exists():
         project.fail(f"no changelog: {changelog}")
-    headings = re.findall(r"^## +\[?v?(\d[^\s\]]*)", changelog.read_text(encoding="utf-8"), re.MULTILINE)
+    text = changelog.read_text(encoding="utf-8")
+    headings = re.findall(r"^## +\[?v?(Unreleased|\d[^\s\]]*)", text, re.MULTILINE)
     if not headings:
         project.fail("CHANGELOG.md has no heading like '## 1.2.3'")
     version = project.version()
-    if headings[0] != version:
+    wanted = "Unreleased" if ".dev" in version else version
+    if headings[0] != wanted:
         project.fail(f"CHANGELOG.md is at {headings[0]}, executioner/__init__.py at {version}")
-    print(f"{version} in both")
+    print(f"{version}, as in CHANGELOG.md")
 
 
 if __name__ == "__main__":
