@@ -1,4 +1,4 @@
-"""The newest entry in CHANGELOG.md must be of the version that the package states; of a .dev version: Unreleased."""
+"""The newest entry in CHANGELOG.md must be of the package's version; of a .dev version: Unreleased."""
 
 import re
 
