@@ -440,7 +440,7 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
 def _unknown(parser: argparse.ArgumentParser, word: str, *, alone: bool) -> UsageError:
     """The error for an argument that no option takes, with what was probably meant."""
     if not word.startswith("-"):
-        guess = [NextStep("Did you mean:", _meant(word))] if alone else []
+        guess = [NextStep("Did you mean:", _meant(parser, word))] if alone else []
         return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, SEE_OPTIONS])
     import difflib
 
@@ -452,10 +452,12 @@ def _unknown(parser: argparse.ArgumentParser, word: str, *, alone: bool) -> Usag
     return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[SEE_OPTIONS])
 
 
-def _meant(word: str) -> tuple[str, ...]:
+def _meant(parser: argparse.ArgumentParser, word: str) -> tuple[str, ...]:
     """What was probably meant by a word alone."""
     if os.path.exists(word):
         return "-c", word
+    if any(f"--{word}" in action.option_strings and action.nargs == 0 for action in parser._actions):
+        return (f"--{word}",)
     if word.isdigit() or word == "last":
         return "--show-run", word
     return ("--list-runs",) if word in ("list", "runs", "history", "ls") else ("-c", word)
@@ -496,9 +498,11 @@ def _env_error(what: str) -> UsageError:
 def _variable(text: str) -> tuple[str, str]:
     """Split NAME=VALUE."""
     name, equals, value = text.partition("=")
-    if not equals or not is_variable(name):
-        # never the value: it may be a secret
+    # never the value: it may be a secret
+    if not equals or not name:
         raise _env_error(f'expected NAME=VALUE, got "{name}{equals}{"..." if value else ""}"')
+    if not is_variable(name):
+        raise _env_error(f'"{name}" cannot be a variable: a name has letters, digits and _, the first no digit')
     if name.startswith("EXECUTIONER_"):
         raise _env_error(f"{name} is set by executioner itself")
     if len(os.fsencode(text)) > 131_071:

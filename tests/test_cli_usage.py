@@ -158,7 +158,10 @@ def test_the_commands_of_a_usage_error_can_be_pasted_from_a_log(program: Program
         (["-c", "flow.json", "--color", "pink"], '--color: expected auto, always or never, got "pink"'),
         (["-c", "flow.json", "--env", "LONELY"], '--env: expected NAME=VALUE, got "LONELY"'),
         (["-c", "flow.json", "--env", "=x"], "--env: expected NAME=VALUE, got"),
-        (["-c", "flow.json", "--env", "1A=x"], "--env: expected NAME=VALUE, got"),
+        (
+            ["-c", "flow.json", "--env", "1A=x"],
+            '--env: "1A" cannot be a variable: a name has letters, digits and _, the first no digit',
+        ),
         (["-c", "flow.json", "--env", "EXECUTIONER_RUN_ID=3"], "--env: EXECUTIONER_RUN_ID is set by executioner"),
         (["-c", "flow.json", "--parallel", "--sequential"], "--sequential does not go with --parallel"),
         (["-c", "flow.json", "--skip", "firts"], '--skip: no job "firts" (flow.json)\n  did you mean "first"?'),

@@ -159,14 +159,17 @@ def _chosen(past: Past, lineage: Lineage, names: Sequence[str]) -> list[PastJob]
         UsageError: the run has no such job.
     """
     known = {job.id: job for job in lineage.jobs}
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
     if not unknown:
         return [known[name] for name in dict.fromkeys(names)]
     run_id = str(lineage.run.run_id)
+    details = near_misses(unknown, known)
+    if any("," in name and known.keys() >= set(name.split(",")) for name in unknown):
+        details = ["jobs are separated by spaces here, not by commas"]
     raise UsageError(
         f"Run {run_id} has no job {', '.join(map(json.dumps, unknown))}",
         past.shown_path,
-        details=near_misses(unknown, known),
+        details=details,
         assurance="Nothing was marked.",
         steps=[NextStep("To see its jobs:", line=past.typed.look("--show-run", run_id))],
     )

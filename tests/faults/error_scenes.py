@@ -226,6 +226,8 @@ def command_line(stage: Stage) -> None:
         "a bare file": ["flow.json"],
         "a bare number": ["12"],
         "a bare word": ["list"],
+        "an option without its dashes": ["list-runs"],
+        "no name of a variable": ["-c", "flow.json", "--env", "1A=x"],
         "a word too many": ["-c", "flow.json", "more"],
         "an option without its argument": ["-c"],
         "an option without its value": ["--list-runs", "--user"],
@@ -777,7 +779,8 @@ def marking(stage: Stage) -> None:
     """--mark-success."""
     stage.jobs(job("a", "exit 1"), job("b", "exit 1"), job("c", "true", "a"), continue_on_error=True)
     stage.quietly("-c", "flow.json")
-    stage("no such job", "--mark-success", "1", "aa", "zzz")
+    stage("no such job", "--mark-success", "1", "aa", "zzz", "aa")
+    stage("jobs with commas", "--mark-success", "1", "a,b")
     stage("a preview", "--mark-success", "1", "a", "--dry-run")
     stage("nobody to ask", "--mark-success", "1", "a", "b", "--reason", "mended")
     screen = stage.program.on_terminal("--mark-success", "1", "a", env={"NO_COLOR": "1"}, keys=[("[y/N]", b"n\n")])
