@@ -194,12 +194,16 @@ def test_a_marked_job_to_scripts(program: Program) -> None:
 
 
 def test_the_original_output_of_a_marked_job_can_be_read(program: Program) -> None:
-    """In the run that reuses it, its log is still that of the run in which it failed."""
+    """In the run that reuses it, its log is still that of the run in which it failed; the mark is told beside it."""
     failed_pipeline(program, transform_part2={"command": "echo transform_part2 >> ran; echo why; false"})
-    assert program(*MARK, "--yes").code == 0
+    assert program("--show-log", "249", "transform_part2").err == ""
+    assert program(*MARK, "--yes", "--reason", "by hand").code == 0
     fails(program)
     assert program("-c", "data_pipeline.json", "--resume-from", "249").code == 0
-    assert "why\n" in program("--show-log", "250", "transform_part2").out
+    for run_id in ("249", "250"):
+        log = program("--show-log", run_id, "transform_part2")
+        assert "why\n" in log.out
+        assert log.err == f"Note: transform_part2 was marked as successful by {getpass.getuser()}: by hand\n"
 
 
 def test_no_hint_speaks_of_a_marked_job(program: Program) -> None:

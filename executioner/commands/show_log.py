@@ -53,8 +53,8 @@ def show_log(context: Context, request: LogRequest) -> int:
     details = find_run(context, past, request.run) if past else None
     if past is None or details is None:
         return 0
-    job = _chosen(past, details, request)
-    run_id, job = _really_run(past.history, details.run.run_id, job)
+    chosen = _chosen(past, details, request)
+    run_id, job = _really_run(past.history, details.run.run_id, chosen)
     log = _Log(context, past, details.run, run_id, job)
     if request.follow and (job.status in _UNFINISHED or job.reason == NO_RESULT):
         try:
@@ -65,6 +65,9 @@ def show_log(context: Context, request: LogRequest) -> int:
             return 130
     else:
         log.show(request.tail)
+    if chosen.marked_by is not None:  # else its last line would be the last word
+        why = f": {chosen.mark_reason}" if chosen.mark_reason else ""
+        context.terminal.err.write(note_text(f"{chosen.id} was marked as successful by {chosen.marked_by}{why}"))
     return 0
 
 
@@ -188,7 +191,7 @@ class _Log:
 
     def _say_if_runner_is_gone(self) -> None:
         job = self._job
-        if job.status == JobStatus.INTERRUPTED and job.reason == NO_RESULT:
+        if job.status == JobStatus.INTERRUPTED and job.reason == NO_RESULT and job.marked_by is None:
             state = f"{job.id} has ended too" if self._told else f"{job.id} does not run any more"
             note = f"the runner of run {self._run_id} is gone, {state}: its result is not known"
             err = self._context.terminal.err

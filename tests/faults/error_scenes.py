@@ -787,6 +787,7 @@ def marking(stage: Stage) -> None:
     stage.note("asked, and no", "executioner.py --mark-success 1 a", *screen)
     stage("marked", "--mark-success", "1", "a", "b", "--yes")
     stage("marked already", "--mark-success", "1", "a")
+    stage("the log of a marked job", "--show-log", "1", "a", keep_out=False)
     stage.quietly("-c", "flow.json", "--resume-from", "1")
     stage("nothing is left", "-c", "flow.json", "--resume-from", "2")
     stage.jobs(job("a", "exit 1"), name="one.json")
