@@ -194,7 +194,7 @@ def test_a_marked_job_to_scripts(program: Program) -> None:
 
 
 def test_the_original_output_of_a_marked_job_can_be_read(program: Program) -> None:
-    """In the run that reuses it, its log is still that of the run in which it failed; the mark is told beside it."""
+    """In the run that reuses it, its log is still that of the run in which it failed; the mark is told, too."""
     failed_pipeline(program, transform_part2={"command": "echo transform_part2 >> ran; echo why; false"})
     assert program("--show-log", "249", "transform_part2").err == ""
     assert program(*MARK, "--yes", "--reason", "by hand").code == 0
