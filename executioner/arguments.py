@@ -84,7 +84,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Once(argparse.Action):
-    """Of two workflows neither is silently left out."""
+    """An option of which a second one is refused: neither is silently left out."""
 
     def __call__(
         self,
@@ -95,7 +95,7 @@ class _Once(argparse.Action):
     ) -> None:
         given = getattr(namespace, self.dest)
         if given is not None:
-            parser.error(f'--config: given twice, "{given}" and "{values}"')
+            parser.error(f'{self.option_strings[-1]}: given twice, "{given}" and "{values}"')
         setattr(namespace, self.dest, values)
 
 

@@ -95,6 +95,11 @@ class PastJob(Record):
         return self.status == "SUCCESS" or self.marked_by is not None
 
 
+def mark_words(job: Job | PastJob) -> str:
+    """Who let a marked job count, and why: ``marked as successful by ops: mended by hand``."""
+    return f"marked as successful by {job.marked_by}{f': {job.mark_reason}' if job.mark_reason else ''}"
+
+
 class RunDetails(Record):
     """A run and its jobs in config order."""
 

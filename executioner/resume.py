@@ -24,7 +24,7 @@ from executioner.graph import Graph
 from executioner.model import FAILURES, Job, JobStatus, Workflow
 from executioner.plan import RUNS, Action, Plan, Preferences, action_for, workers
 from executioner.record import Record
-from executioner.records import PastJob
+from executioner.records import PastJob, mark_words
 from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
 
 _RETRIED = FAILURES | {JobStatus.INTERRUPTED}
@@ -253,7 +253,6 @@ class _Choice:
 def _ended(job: PastJob, run_id: int) -> str:
     """``FAILED in run 249: Exit code 1``."""
     if job.marked_by is not None:
-        why = f": {job.mark_reason}" if job.mark_reason else ""
-        return f"marked as successful by {job.marked_by}{why}"
+        return mark_words(job)
     why = f": {job.reason}" if job.reason else ""
     return f"{job.status} in run {job.source_run_id or run_id}{why}"

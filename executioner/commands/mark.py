@@ -159,9 +159,10 @@ def _chosen(past: Past, lineage: Lineage, names: Sequence[str]) -> list[PastJob]
         UsageError: the run has no such job.
     """
     known = {job.id: job for job in lineage.jobs}
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    once = list(dict.fromkeys(names))
+    unknown = [name for name in once if name not in known]
     if not unknown:
-        return [known[name] for name in dict.fromkeys(names)]
+        return [known[name] for name in once]
     run_id = str(lineage.run.run_id)
     details = near_misses(unknown, known)
     if any("," in name and known.keys() >= set(name.split(",")) for name in unknown):

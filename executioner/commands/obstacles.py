@@ -7,6 +7,7 @@ from time import time
 
 from executioner.commands.context import (
     Context,
+    Options,
     is_variable,
     recorded_names,
     run_flags,
@@ -93,14 +94,13 @@ def refuse_resumed(context: Context, lineage: Lineage, plan: ResumePlan, typed: 
     from executioner.render.runs import status_words
 
     again = [job for job in plan.plan.jobs(*RUNS) if job.id in lineage.newest_done]
-    back = _with(typed, missing_secrets(context, run)).run(*run_words(options._replace(yes=True)))
+    back = _command(options._replace(yes=True), run, typed)
     twice = f" (runs {count(len(again), 'job')} again that succeeded in {newest.run_id})" if again else ""
     if newest.status == RunStatus.SUCCESS:
         go_on = NextStep("To view the newest:", line=typed.look("--show-run", str(newest.run_id)))
     else:
-        words = run_words(options._replace(resume_from=str(newest.run_id)))
-        line = _with(typed, missing_secrets(context, newest)).run(*words)
-        go_on = NextStep("To resume the newest:", line=line)
+        other = options._replace(resume_from=str(newest.run_id))
+        go_on = NextStep("To resume the newest:", line=_command(other, newest, typed))
     raise RunRefusedError(
         f"Run {run.run_id} was already resumed by run {newest.run_id}"
         f" ({status_words(newest)}, {newest.completed_jobs}/{newest.total_jobs})",
@@ -165,29 +165,29 @@ def job_names(plan: ResumePlan, positions: Sequence[int]) -> str:
 
 def refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> None:
     """Values of variables with secret names are not kept: they must be given again."""
-    missing = missing_secrets(context, run)
+    missing = _missing_secrets(context.options, run)
     if missing:
         one = len(missing) == 1
         from_shell = "it again, from a variable of the shell" if one else "them again, from variables of the shell"
-        again = _with(typed, missing).run(*run_words(context.options))
         raise UsageError(
             f"Run {run.run_id} had --env {', '.join(missing)}, whose value{' was' if one else 's were'} not kept",
             "its name looks secret" if one else "their names look secret",
             assurance="Nothing was run.",
-            steps=[NextStep(f"To give {from_shell}:", line=again)],
+            steps=[NextStep(f"To give {from_shell}:", line=_command(context.options, run, typed))],
         )
 
 
-def missing_secrets(context: Context, run: Run) -> list[str]:
+def _missing_secrets(options: Options, run: Run) -> list[str]:
     """The variables with secret names that a run was given with ``--env``, and that are not given now."""
     names = recorded_names(run.options or {}, "env_secret")
-    return [name for name in names if name not in context.options.env and is_variable(name)]
+    return [name for name in names if name not in options.env and is_variable(name)]
 
 
-def _with(typed: Invocation, secrets: Sequence[str]) -> Invocation:
-    """The command with secrets from variables of the shell."""
-    flags = run_flags({"env_secret": secrets})
-    return typed._replace(flags=" ".join(filter(None, [typed.flags, flags])))
+def _command(options: Options, run: Run, typed: Invocation) -> str:
+    """The command that resumes a run with some options, and with its secrets from variables of the shell."""
+    flags = run_flags({"env_secret": _missing_secrets(options, run)})
+    complete = typed._replace(flags=" ".join(filter(None, [typed.flags, flags])))
+    return complete.run(*run_words(options))
 
 
 def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocation) -> None:

@@ -21,7 +21,7 @@ from executioner.history.reader import History
 from executioner.leftovers import Leftover
 from executioner.model import FAILURES, JobStatus, NextStep
 from executioner.record import Record
-from executioner.records import Job, Run, RunDetails
+from executioner.records import Job, Run, RunDetails, mark_words
 from executioner.render.command import steps_text
 from executioner.render.error import note_text
 from executioner.render.text import log_path, safe, safe_lines
@@ -66,8 +66,7 @@ def show_log(context: Context, request: LogRequest) -> int:
     else:
         log.show(request.tail)
     if chosen.marked_by is not None:  # else its last line would be the last word
-        why = f": {chosen.mark_reason}" if chosen.mark_reason else ""
-        context.terminal.err.write(note_text(f"{chosen.id} was marked as successful by {chosen.marked_by}{why}"))
+        context.terminal.err.write(note_text(f"{chosen.id} was {mark_words(chosen)}"))
     return 0
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from executioner.errors import DamagedHistoryError, HistoryError
@@ -73,18 +73,26 @@ def uri(path: str, query: str) -> str:
 
 def refusal(path: str, what: str, *details: str) -> HistoryError:
     """The error for a file that cannot serve as the history."""
-    steps = [_to_see(path)]
-    return HistoryError(what, path, details=details, assurance=_UNCHANGED, steps=steps, ending=_ANOTHER)
+    return _fault(HistoryError, path, what, details=details, assurance=_UNCHANGED)
 
 
 def damage(path: str, why: str) -> HistoryError:
     """The error for a history whose content is wrong."""
-    what, steps = f"The history is damaged: {why}", [_to_see(path)]
-    return DamagedHistoryError(what, path, assurance=_UNCHANGED, steps=steps, ending=_ANOTHER)
+    return _fault(DamagedHistoryError, path, f"The history is damaged: {why}", assurance=_UNCHANGED)
 
 
-def _to_see(path: str) -> NextStep:
-    return NextStep("To see what is wrong:", ("--db", path, "--doctor"))
+def _fault(
+    kind: type[HistoryError],
+    path: str,
+    what: str,
+    *,
+    where: str | None = None,
+    details: Sequence[str] = (),
+    assurance: str = "",
+) -> HistoryError:
+    """The error about a history, with both ways on; ``where`` is the place if that is another one."""
+    steps = [NextStep("To see what is wrong:", ("--db", path, "--doctor"))]
+    return kind(what, where or path, details=details, assurance=assurance, steps=steps, ending=_ANOTHER)
 
 
 def identify(path: str) -> Kind:
@@ -396,7 +404,7 @@ def problem(path: str, exc: Exception) -> HistoryError:
     """What SQLite or the system said about a history, as an error that a user can read."""
     if isinstance(exc, OSError):
         what = f"The history cannot be used: {exc.strerror}{_room(path)}"
-        return HistoryError(what, exc.filename or path, steps=[_to_see(path)], ending=_ANOTHER)
+        return _fault(HistoryError, path, what, where=exc.filename)
     if is_damage(exc):
         why = "what describes its tables is no text" if isinstance(exc, UnicodeDecodeError) else exc
         return damage(path, str(why))
@@ -404,8 +412,7 @@ def problem(path: str, exc: Exception) -> HistoryError:
         return refusal(path, f"The history cannot be written: {exc}")
     if is_busy(exc):
         return locked(path)
-    what = f"The history cannot be used: {exc}{_room(path)}"
-    return HistoryError(what, path, steps=[_to_see(path)], ending=_ANOTHER)
+    return _fault(HistoryError, path, f"The history cannot be used: {exc}{_room(path)}")
 
 
 def locked(path: str, *, whole_time: bool = True) -> HistoryError:

@@ -273,7 +273,6 @@ class HistoryWriter:
 
     def _insert_jobs(self, run: NewRun, run_id: int, jobs: Iterable[NewJob]) -> None:
         reused: list[NewJob] = []
-
         most = self._longest_row() - _OTHER_COLUMNS_BYTES - len(run.application_name.encode())
 
         def fresh() -> Iterator[tuple[object, ...]]:
