@@ -55,22 +55,25 @@ _OTHER_COLUMNS_BYTES = 100  # of a PENDING row, beside its texts
 _FREE_ROOM = "UPDATE job_history SET retry_history = NULL WHERE run_id = ?"
 _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_count, retry_history, last_error,
     memory_usage_mb, cpu_usage_percent, log_path, marked_by, marked_at, mark_reason"""
-#: Many jobs in one statement: SQLite makes a temporary table for each statement that reads the table it writes.
-_REUSED_AT_ONCE = 50
+#: The parent run is read through a second connection to the same file, ``past``, which sees what is committed:
+#: where a statement reads the table that it writes, SQLite first copies all that it reads into a temporary table.
+_ATTACH_PAST = "ATTACH ? AS past"
+_DETACH_PAST = "DETACH past"
+_REUSED_AT_ONCE = 50  # in one statement
 _INSERT_REUSED = f"""
 WITH taken (id, position, description, command, definition, max_retries) AS (VALUES {{}})
-INSERT INTO job_history (run_id, id, position, description, command, status, application_name, definition,
+INSERT INTO main.job_history (run_id, id, position, description, command, status, application_name, definition,
     max_retries, source_run_id, {_RESULT})
-SELECT ?, past.id, taken.position, taken.description, coalesce(past.command, taken.command), 'SUCCESS', ?,
-    coalesce(past.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id), {_RESULT}
-FROM taken CROSS JOIN job_history AS past ON past.run_id = ? AND past.id = taken.id"""
+SELECT ?, job.id, taken.position, taken.description, coalesce(job.command, taken.command), 'SUCCESS', ?,
+    coalesce(job.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id), {_RESULT}
+FROM taken CROSS JOIN past.job_history AS job ON job.run_id = ? AND job.id = taken.id"""
 #: The same where a row needs no change: all that counts as done in the parent run and is not to run again.
 _COPY_REST = f"""
-INSERT OR IGNORE INTO job_history (run_id, id, position, description, command, status, application_name,
+INSERT OR IGNORE INTO main.job_history (run_id, id, position, description, command, status, application_name,
     definition, max_retries, source_run_id, {_RESULT})
 SELECT ?, id, position, description, command, 'SUCCESS', ?,
     definition, max_retries, coalesce(source_run_id, run_id), {_RESULT}
-FROM job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS NOT NULL) AND typeof(id) = 'text'"""
+FROM past.job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS NOT NULL) AND typeof(id) = 'text'"""
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
 WHERE run_id = ? AND id = ? AND status <> 'SUCCESS' AND marked_by IS NULL"""
@@ -248,6 +251,8 @@ class HistoryWriter:
             self._insert_jobs(run, run_id, jobs)
             self._execute(_PLACE_RUN, (open_log(run_id), run_id))
             self._execute("COMMIT")
+            if run.parent_run_id is not None:
+                self._execute(_DETACH_PAST)
             self._execute("PRAGMA synchronous = NORMAL")
             self._execute("PRAGMA busy_timeout = 0")
         self.run_id = run_id
@@ -258,6 +263,7 @@ class HistoryWriter:
         """Take back all since ``begin``."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.rollback()
+            self._execute(_DETACH_PAST)  # an error where nothing is attached
 
     def _insert_run(self, run: NewRun, run_id: int) -> int:
         process = run.process
@@ -289,6 +295,9 @@ class HistoryWriter:
 
         self._connection.executemany(_INSERT_JOB, fresh())
         self._execute(_FREE_ROOM, (run_id,))
+        if run.parent_run_id is None:
+            return
+        self._execute(_ATTACH_PAST, (files.uri(self.path, "mode=ro"),))
         if run.as_parent:
             self._execute(_COPY_REST, (run_id, run.application_name, run.parent_run_id))
         reused.sort()  # by id, as the table is: its pages are filled one after the other
