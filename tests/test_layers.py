@@ -12,7 +12,7 @@ from executioner import lean
 PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 
 # Modules by layer, from below. A prefix ending in "." stands for a package.
-RECORDS = ("lean", "record", "model", "events", "errors", "records")
+RECORDS = ("lean", "jsontext", "record", "model", "events", "errors", "records")
 PURE = (
     "config.",
     *(
@@ -37,7 +37,7 @@ EFFECTS = (
 ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
-TOP = ("arguments", "cli", "__main__")
+TOP = ("english", "arguments", "cli", "__main__")
 FOLDERS = ("folders",)
 LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 
@@ -54,6 +54,7 @@ PURE_LIBRARY = {
 PURE_EXCEPTIONS = {
     ("config.parse", "_sha2"),
     ("config.parse", "_sha256"),
+    ("jsontext", "_json"),
     ("lean", "_heapq"),
     ("lean", "_signal"),
     ("record", "collections"),

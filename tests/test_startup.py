@@ -15,8 +15,8 @@ HEAVY = frozenset(
         " traceback typing unittest urllib uuid wcwidth xml zipfile locale fnmatch ctypes datetime sqlite3 select"
     ).split()
 )
-#: What ``lean`` stands for.
-WRAPPERS = frozenset({"signal", "heapq"})
+#: What ``lean``, ``jsontext`` and ``english`` do without.
+WRAPPERS = frozenset({"signal", "heapq", "json", "gettext"})
 RUN = Path(__file__).parent / "data/modules-run.txt"
 RESUME = Path(__file__).parent / "data/modules-resume.txt"
 LIST = Path(__file__).parent / "data/modules-list-runs.txt"
@@ -52,7 +52,7 @@ def heavy(modules: Sequence[str]) -> list[str]:
     [
         (RUN, ("-c", "flow.json"), set()),
         (RESUME, ("-c", "flow.json", "--resume-from", "1"), set()),
-        (LIST, ("--list-runs", "--format", "json"), {"heapq"}),
+        (LIST, ("--list-runs", "--format", "json"), {"heapq", "json"}),
     ],
     ids=["a run of one job", "a resume", "a list as JSON"],
 )
@@ -69,10 +69,11 @@ def test_the_modules_that_a_start_loads(
     assert ours(found) == listed.read_text().split()
 
 
-def test_an_interpreter_without_the_heap_in_c_runs_as_well(program: Program) -> None:
-    """Where ``_heapq`` cannot be imported the standard library's modules serve."""
+@pytest.mark.parametrize("missing", ["_heapq", "_json"])
+def test_an_interpreter_that_is_built_in_another_way_runs_as_well(program: Program, missing: str) -> None:
+    """Where these cannot be imported, the standard library's modules in Python serve."""
     program.config({"a": "true", "b": "test -f there"})
-    result = program.changed("sys.modules.update(_heapq=None)\n", "-c", "flow.json")
+    result = program.changed(f"sys.modules.update({missing}=None)\n", "-c", "flow.json")
     assert (result.code, result.out.count("✓"), result.out.count("✗")) == (1, 1, 1)
 
 
@@ -81,6 +82,6 @@ def test_help_and_version_load_next_to_nothing(program: Program, flag: str) -> N
     """Neither sqlite3 nor json, nor anything of the history, the config or the engine."""
     found = loaded(program, flag)
     assert set(heavy(found)) <= {"shutil", "fnmatch"}  # argparse asks shutil how wide the terminal is
-    assert not {"sqlite3", "_sqlite3", "json"} & set(found)
+    assert not {"sqlite3", "_sqlite3", *WRAPPERS} & set(found)
     packages = {name.split(".")[1] for name in ours(found) if "." in name}
     assert not packages & {"history", "config", "scheduler", "process"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -45,7 +44,9 @@ def doctor(context: Context) -> int:
     out = context.terminal.out
     problem = any(one.level is Level.PROBLEM for one in findings)
     if options.json:
-        out.write(json.dumps(doctor_object(findings), indent=2) + "\n")
+        from executioner.render.data import indented
+
+        out.write(indented(doctor_object(findings)) + "\n")
     elif problem or not options.quiet:
         out.write_lines(doctor_lines(findings, out.palette, context.terminal.width()))
     return 3 if problem else 0

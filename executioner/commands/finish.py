@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from time import monotonic, time
 
 from executioner import joblog
@@ -165,7 +164,9 @@ class Finish:
             )
             self._print_summary(report, "" if good else self._complaint(report, error))
         if options.json and error is None:
-            terminal.out.write(json.dumps(self._writer.run_object(), indent=2) + "\n")
+            from executioner.render.data import indented
+
+            terminal.out.write(indented(self._writer.run_object()) + "\n")
 
     def _hints(self) -> list[str]:
         """What past runs say about this one; nothing where they cannot be read."""

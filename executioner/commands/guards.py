@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -10,6 +9,7 @@ from executioner.commands.context import Context, run_words
 from executioner.errors import RunRefusedError, UsageError
 from executioner.folders import check_can_hold
 from executioner.history.liveness import UnfinishedRun
+from executioner.jsontext import dumps
 from executioner.model import JobStatus, NextStep, Workflow
 from executioner.mounts import network_file_system
 from executioner.plan import Preferences
@@ -43,7 +43,7 @@ def preferences(context: Context, workflow: Workflow) -> Preferences:
         unknown = [name for name in names if name not in known]
         if unknown:
             raise UsageError(
-                f"{flag}: no job {', '.join(map(json.dumps, unknown))}",
+                f"{flag}: no job {', '.join(map(dumps, unknown))}",
                 str(options.config),
                 details=near_misses(unknown, known),
                 assurance="Nothing was run.",
@@ -71,11 +71,7 @@ def near_misses(unknown: Sequence[str], known: Collection[str]) -> list[str]:
 
     found = [(name, difflib.get_close_matches(name, known, 1)) for name in unknown]
     named = len(unknown) > 1
-    return [
-        f"{f'{json.dumps(name)}: ' if named else ''}did you mean {json.dumps(near[0])}?"
-        for name, near in found
-        if near
-    ]
+    return [f"{f'{dumps(name)}: ' if named else ''}did you mean {dumps(near[0])}?" for name, near in found if near]
 
 
 def missing_packages(needed: Sequence[str] = _NEEDED) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from time import time
@@ -18,6 +17,7 @@ from executioner.graph import reach
 from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
 from executioner.history.store import HistoryWriter
+from executioner.jsontext import dumps
 from executioner.model import NextStep
 from executioner.records import PastJob
 from executioner.render.command import Invocation
@@ -168,7 +168,7 @@ def _chosen(past: Past, lineage: Lineage, names: Sequence[str]) -> list[PastJob]
     if any("," in name and known.keys() >= set(name.split(",")) for name in unknown):
         details = ["jobs are separated by spaces here, not by commas"]
     raise UsageError(
-        f"Run {run_id} has no job {', '.join(map(json.dumps, unknown))}",
+        f"Run {run_id} has no job {', '.join(map(dumps, unknown))}",
         past.shown_path,
         details=details,
         assurance="Nothing was marked.",

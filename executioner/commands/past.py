@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from executioner.history.lineage import Lineage
 from executioner.history.liveness import NO_RESULT
 from executioner.history.query import RunFilter
 from executioner.history.reader import History
+from executioner.jsontext import loads
 from executioner.model import NextStep, Workflow
 from executioner.record import Record
 from executioner.records import Run, RunDetails
@@ -130,7 +130,7 @@ def configured_history(context: Context, config: str, *, warn: bool = True) -> s
     """The ``history_db`` of a config, which need not be there nor be right in all else."""
     path = os.path.join(context.cwd, config)
     try:
-        content = json.loads(config_content(path).decode("utf-8-sig"))
+        content = loads(config_content(path).decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as exc:

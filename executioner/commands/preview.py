@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from os.path import dirname
 
@@ -51,6 +50,8 @@ def show_preview(context: Context, lines: Iterable[str], data: Callable[[], obje
     """Show a plan as a screen, or as JSON where that is wanted."""
     out = context.terminal.out
     if context.options.json:
-        out.write(json.dumps(data(), indent=2) + "\n")
+        from executioner.render.data import indented
+
+        out.write(indented(data()) + "\n")
     else:
         out.write_lines(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import time
 from collections.abc import Iterator, Set
@@ -18,6 +17,7 @@ from executioner.folders import open_regular
 from executioner.history.crashes import Suspects
 from executioner.history.liveness import NO_RESULT
 from executioner.history.reader import History
+from executioner.jsontext import dumps
 from executioner.leftovers import Leftover
 from executioner.model import FAILURES, JobStatus, NextStep
 from executioner.record import Record
@@ -79,7 +79,7 @@ def _chosen(past: Past, details: RunDetails, request: LogRequest) -> Job:
     if name is not None:
         if name in jobs:
             return jobs[name]
-        what = f"Run {run_id} has no job {json.dumps(name)}"
+        what = f"Run {run_id} has no job {dumps(name)}"
         raise UsageError(what, past.shown_path, details=near_misses([name], jobs), steps=[to_see])
     in_question: list[Set[JobStatus]] = [FAILURES, {JobStatus.INTERRUPTED}, {JobStatus.RUNNING}, set(JobStatus)]
     if request.follow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from time import time
 
@@ -13,7 +12,7 @@ from executioner.history.query import RunFilter
 from executioner.model import FAILURES, RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
-from executioner.render.data import csv_lines
+from executioner.render.data import csv_lines, indented
 from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
 from executioner.render.text import log_path, quoted, shown_path
 from executioner.suggest import hints
@@ -47,7 +46,7 @@ def _write_data(context: Context, details: RunDetails) -> None:
     """The run as JSON, or its jobs as CSV with the run's id before each."""
     out = context.terminal.out
     if context.options.json:
-        out.write(json.dumps(details.as_object(), indent=2) + "\n")
+        out.write(indented(details.as_object()) + "\n")
         return
     rows = ((details.run.run_id, *job) for job in details.jobs)
     out.write_lines(csv_lines(("run_id", *Job._fields), rows, escape=out.is_terminal))

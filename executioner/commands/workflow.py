@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 
@@ -85,7 +84,9 @@ def validate(context: Context) -> int:
             "application_name": workflow.name,
             "jobs": len(workflow.jobs),
         }
-        terminal.out.write(json.dumps(facts, indent=2) + "\n")
+        from executioner.render.data import indented
+
+        terminal.out.write(indented(facts) + "\n")
     elif not context.options.quiet:
         good = terminal.out.palette.good
         terminal.out.write(f"{good} {safe(shown)}: {safe(workflow.name)}, {jobs}, no problems\n")

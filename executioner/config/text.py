@@ -8,7 +8,6 @@ numbers beyond a float's range, NUL, lone surrogates. Such values are replaced b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from json import JSONDecodeError, JSONDecoder
 
 from executioner.config.objects import is_variable_comment
 from executioner.config.problems import (
@@ -22,6 +21,7 @@ from executioner.config.problems import (
     printable,
     shown,
 )
+from executioner.jsontext import Hooks, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +45,8 @@ class _Unreadable:
         self.literal = literal
 
 
-class _Finds:
-    """What the decoder meets that needs a second look, when places are known."""
-
-    __slots__ = ("numbers", "repeated")
+class _Finds(Hooks):
+    """What the reader meets that needs a second look, when places are known."""
 
     def __init__(self) -> None:
         self.numbers = False
@@ -56,16 +54,7 @@ class _Finds:
         #: is itself the value of a duplicate key would be freed, and its identity reused.
         self.repeated: dict[int, tuple[object, list[str]]] = {}
 
-    def decoder(self) -> JSONDecoder:
-        """A decoder that reports here."""
-        return JSONDecoder(
-            object_pairs_hook=self._object,
-            parse_float=self._float,
-            parse_int=self._int,
-            parse_constant=self._constant,
-        )
-
-    def _object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    def object_pairs_hook(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
             once = set(found)
@@ -78,14 +67,14 @@ class _Finds:
             self.repeated[id(found)] = (found, list(again))
         return found
 
-    def _float(self, text: str) -> object:
+    def parse_float(self, text: str) -> object:
         number = WrittenFloat(text)
         if number in (_INFINITE, -_INFINITE):
             self.numbers = True
             return _Unreadable(f"{text[:MOST_SHOWN]} is too large a number")
         return number
 
-    def _int(self, text: str) -> object:
+    def parse_int(self, text: str) -> object:
         # The interpreter's limit may have been set lower, or off.
         if len(text) <= MOST_DIGITS:
             try:
@@ -95,7 +84,7 @@ class _Finds:
         self.numbers = True
         return _Unreadable(f"a number of {len(text):,} digits is too large")
 
-    def _constant(self, text: str) -> object:
+    def parse_constant(self, text: str) -> object:
         self.numbers = True
         return _Unreadable(f"{text} is not a number that JSON has", literal=True)
 
@@ -110,10 +99,13 @@ def read(data: bytes, problems: Problems) -> dict[str, object] | None:
         return None
     finds = _Finds()
     try:
-        value = finds.decoder().decode(text)
-    except JSONDecodeError as error:
+        value = loads(text, finds)
+    except ValueError as error:
+        from json import JSONDecodeError
+
         from executioner.config.syntax import diagnosis
 
+        assert isinstance(error, JSONDecodeError)
         at, message = diagnosis(text, error.msg, error.pos)
         line = text.count("\n", 0, at) + 1
         problems.add(f"line {line}, column {at - text.rfind(chr(10), 0, at)}", message)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 from executioner.events import AttemptFailed, AttemptStarting, Event, JobEnded, JobsSkipped
+from executioner.jsontext import dumps
 from executioner.model import Attempt, RunStatus
 from executioner.record import Record
 from executioner.times import utc_text
@@ -100,7 +100,7 @@ def _attempts_json(attempts: Sequence[Attempt]) -> str:
 
 
 def _attempt_json(attempt: Attempt) -> str:
-    reason = "null" if attempt.reason is None else json.dumps(attempt.reason)
+    reason = "null" if attempt.reason is None else dumps(attempt.reason)
     exit_code = "null" if attempt.exit_code is None else attempt.exit_code
     log_start = "null" if attempt.log_start is None else attempt.log_start
     log_end = "null" if attempt.log_end is None else attempt.log_end

@@ -7,10 +7,10 @@ what it yields and not what the history holds; they are merged as they are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 from executioner.history.sqlite import sqlite3
+from executioner.jsontext import dumps
 from executioner.record import Record
 from executioner.records import RUN_COLUMNS, Run
 
@@ -197,7 +197,7 @@ def _groups(connection: sqlite3.Connection, wanted: RunFilter) -> list[_Group]:
     if named and len(names) <= _MOST_STREAMS and not (wanted.resumable or wanted.config_paths):
         return [_Group("application", ["application_name = ?"], [name]) for name in names]
     among = ["application_name IN (SELECT value FROM json_each(?))"] if named else []
-    values = [json.dumps(names)] if named else []
+    values = [dumps(names)] if named else []
     if wanted.resumable:
         return [
             _Group(column, [*own, *among], [*own_values, *values])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from executioner.history import files
 from executioner.history.liveness import NO_RESULT, Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
 from executioner.history.sqlite import sqlite3
+from executioner.jsontext import loads
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run, RunDetails
 
 TYPE_CHECKING = False
@@ -226,7 +226,7 @@ def _ended_with_its_run(job: Job) -> Job:
 def _decoded(value: Any, kind: type) -> Any:
     """A JSON column; None where somebody has edited it into something else."""
     try:
-        decoded = json.loads(value) if isinstance(value, str) else None
+        decoded = loads(value) if isinstance(value, str) else None
     except (ValueError, RecursionError):
         return None
     return decoded if isinstance(decoded, kind) else None

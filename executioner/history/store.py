@@ -10,7 +10,6 @@ can only make a job run again.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,6 +25,7 @@ from executioner.history.identity import identity, newest_id
 from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_runs
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.sqlite import sqlite3
+from executioner.jsontext import dumps
 from executioner.record import Record
 from executioner.times import utc_text
 
@@ -271,7 +271,7 @@ class HistoryWriter:
             *(run_id, run.config_path, run.config_hash, run.parent_run_id, run.root_run_id, run.total_jobs),
             *(utc_text(run.started_at), run.application_name, run.user, run.host),
             *(process.boot_id, process.pid, process.start_ticks),
-            *(run.working_dir, json.dumps(run.options, sort_keys=True), run.version),
+            *(run.working_dir, dumps(run.options), run.version),
         )
         inserted = self._execute(_INSERT_RUN, values).lastrowid
         assert inserted is not None

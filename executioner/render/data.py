@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from executioner.render.text import safe
+
+
+def indented(value: object) -> str:
+    """A value as JSON that people can read."""
+    import json  # with its regular expressions; what a run needs is in ``jsontext``
+
+    return json.dumps(value, indent=2)
 
 
 def json_list_lines(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -13,7 +19,7 @@ def json_list_lines(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
     before = "["
     for one in objects:
         yield before
-        text = json.dumps(one, indent=2).replace("\n", "\n  ")
+        text = indented(one).replace("\n", "\n  ")
         before = f"  {text},"
     yield "[]" if before == "[" else before[:-1]
     if before != "[":
@@ -43,5 +49,7 @@ class _Echo:
 
 def _value(value: object, escape: bool) -> object:
     if isinstance(value, bool | dict | list):
+        import json
+
         return json.dumps(value)
     return safe(value) if escape and isinstance(value, str) else value
