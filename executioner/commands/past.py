@@ -41,7 +41,7 @@ class Past(Record):
     typed: Invocation
     shown_path: str
     config_paths: tuple[str, ...]  # of ``-c``; empty without it
-    state: State | None  # of the history before anything was read; None if it was not at rest
+    state: State | None  # of the history before anything was read; None if not at rest or not of this version
 
 
 def open_past(
@@ -65,7 +65,7 @@ def open_past(
     typed = invocation(context, options.config, path)
     state = resting_state(path)
     try:
-        history = History(path).keep_open()
+        history = History(path, keep_open=True)
     except NoHistoryError as exc:
         if options.db is not None and not os.path.exists(path):
             default = history_path(context._replace(options=options._replace(db=None)), configured)
@@ -78,7 +78,9 @@ def open_past(
         say_no_runs(context, path, typed)
         return None
     paths = () if options.config is None else config_paths(os.path.join(context.cwd, options.config))
-    return Past(history, typed, shown_path(history.path, context.cwd), paths, state)
+    return Past(
+        history, typed, shown_path(history.path, context.cwd), paths, state if history.is_current else None
+    )
 
 
 def waiting_spool(run: Run, log_dir: str | None = None) -> str | None:

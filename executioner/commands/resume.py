@@ -167,7 +167,7 @@ def _preview(prepared: _Prepared) -> int:
 def _execute(prepared: _Prepared) -> int:
     context = prepared.context
     prepared.past.history.close()  # it need not stay open, with what was read, while jobs run
-    writer = HistoryWriter(prepared.past.history.path)
+    writer = HistoryWriter(prepared.past.history.path, prepared.past.state)
     try:
         _say(context, writer.notes)  # also with --quiet: it is said once
         if not context.options.quiet:

@@ -95,8 +95,11 @@ def _fault(
     return kind(what, where or path, details=details, assurance=assurance, steps=steps, ending=_ANOTHER)
 
 
-def identify(path: str) -> Kind:
+def identify(path: str, opened: Callable[[str, State], sqlite3.Connection] | None = None) -> Kind:
     """Say what a file is without changing it, nor opening it but through SQLite.
+
+    ``opened`` gives the connection with which a file without a log is read, as it lies there in some state; its
+    owner closes it.
 
     This process may have the history open for writing: closing any other descriptor of the file would drop
     the locks that SQLite holds on it (fcntl(2), https://www.sqlite.org/howtocorrupt.html, 2.2).
@@ -118,7 +121,7 @@ def identify(path: str) -> Kind:
     if status.st_size < _SMALLEST:  # SQLite would take it for an empty one
         raise _why_not(path, sqlite3.DatabaseError("file is too short"))
     try:
-        said = _ask(path)
+        said = _ask(path, opened)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
         raise _why_not(path, exc) from exc
     return kind_of(path, said)
@@ -202,7 +205,7 @@ def has_content(path: str) -> bool:
         return False
 
 
-def _ask(path: str) -> Facts:
+def _ask(path: str, opened: Callable[[str, State], sqlite3.Connection] | None) -> Facts:
     """What a database says of itself, read only.
 
     With a write-ahead log SQLite makes a ``-shm`` beside the file, if it can; beside what
@@ -211,7 +214,7 @@ def _ask(path: str) -> Facts:
     if not has_log(path):
         before = file_state(path)
         try:
-            return _answers(uri(path, "mode=ro&immutable=1"))
+            return facts(opened(path, before)) if opened else _answers(uri(path, "mode=ro&immutable=1"))
         except (sqlite3.DatabaseError, UnicodeDecodeError):
             if file_state(path) == before:
                 raise  # it was not changed meanwhile

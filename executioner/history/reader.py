@@ -45,8 +45,10 @@ class History:
     ...     print(run.run_id, run.application_name, run.failure_summary)
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, keep_open: bool = False) -> None:
         """Open the history at ``path``; by default ``$EXECUTIONER_DB``, else the one in the state folder.
+
+        ``keep_open``: the file stays open between the calls, which are all of one thread then.
 
         Raises:
             HistoryError: there is none, or it cannot be used.
@@ -57,8 +59,13 @@ class History:
         except ValueError as exc:
             raise HistoryError(f"The path of a history cannot be used: {exc}", chosen) from exc
         self._copy: sqlite3.Connection | None = None  # of one that is not of this version
-        self._kept: OpenFile | None = None
-        kind = files.identify(self.path)
+        self._kept = OpenFile() if keep_open else None
+        kind = None
+        try:
+            kind = files.identify(self.path, self._kept.at if self._kept else None)
+        finally:
+            if kind is not files.Kind.CURRENT:
+                self.close()
         if kind is files.Kind.ABSENT:
             raise NoHistoryError("There is no history", self.path)
         if kind is not files.Kind.CURRENT:
@@ -278,10 +285,10 @@ class History:
         """The database's own random values: ``id`` and ``key``."""
         return self._read(lambda connection: identity(connection, self.path))
 
-    def keep_open(self) -> History:
-        """From now on the file stays open between the calls, which are all of one thread then; returns itself."""
-        self._kept = OpenFile()
-        return self
+    @property
+    def is_current(self) -> bool:
+        """Whether it is of this version, and read as it lies there; not a copy of an older one."""
+        return self._copy is None
 
     def close(self) -> None:
         """Close the file that is kept open. The next call opens it again."""

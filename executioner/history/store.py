@@ -135,13 +135,16 @@ class NewJob(Record):
 class HistoryWriter:
     """The one writing connection of a run. ``path`` must be absolute and real."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, found: files.State | None = None) -> None:
         """Open the history at ``path``, creating it where nothing is there, bringing it up where it is older.
+
+        ``found`` is a state in which it was found to be one of this version.
 
         Raises:
             HistoryError: the file is foreign, newer, damaged or cannot be written.
         """
-        kind = files.identify(path)
+        known = found is not None and files.resting_state(path) == found
+        kind = files.Kind.CURRENT if known else files.identify(path)
         if kind is not files.Kind.ABSENT:
             files.check_writable(path)
         self.path = path
