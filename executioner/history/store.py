@@ -59,6 +59,8 @@ _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_
 #: where a statement reads the table that it writes, SQLite first copies all that it reads into a temporary table.
 _ATTACH_PAST = "ATTACH ? AS past"
 _DETACH_PAST = "DETACH past"
+#: Each of its pages is read once; to keep them all would only cost memory, which the kernel gives page by page.
+_PAST_PAGES = 16
 _REUSED_AT_ONCE = 50  # in one statement
 _INSERT_REUSED = f"""
 WITH taken (id, position, description, command, definition, max_retries) AS (VALUES {{}})
@@ -301,6 +303,7 @@ class HistoryWriter:
         if run.parent_run_id is None:
             return
         self._execute(_ATTACH_PAST, (files.uri(self.path, "mode=ro"),))
+        self._execute(f"PRAGMA past.cache_size = {_PAST_PAGES}")
         if run.as_parent:
             self._execute(_COPY_REST, (run_id, run.application_name, run.parent_run_id))
         reused.sort()  # by id, as the table is: its pages are filled one after the other
