@@ -258,8 +258,10 @@ class HistoryWriter:
             self._execute("COMMIT")
             if run.parent_run_id is not None:
                 self._execute(_DETACH_PAST)
+            self._execute(
+                "PRAGMA busy_timeout = 0"
+            ).fetchall()  # a statement that is not done outlives the connection
             self._execute("PRAGMA synchronous = NORMAL")
-            self._execute("PRAGMA busy_timeout = 0")
         self.run_id = run_id
         self._run = run
         return run_id

@@ -260,6 +260,56 @@ def test_reused_results_are_copied_however_many_they_are(path: str, number: int)
     ]
 
 
+def with_past(path: str, *done: str) -> NewRun:
+    """A history with a run in which some jobs succeeded, and the run that resumes it, with one job more to do."""
+    with writing(path) as writer:
+        parent = begin(writer, *done, "last")
+        writer._connection.execute("UPDATE job_history SET status = 'SUCCESS' WHERE id <> 'last'")
+    return new_run(len(done) + 1)._replace(parent_run_id=parent, as_parent=True)
+
+
+LAST = NewJob("last", 1, "", "true", "{}", 0)
+
+
+def test_results_are_copied_without_a_temporary_table(path: str) -> None:
+    """Neither statement makes one, which would hold all that a resume reuses, and on a full disk end it."""
+    run = with_past(path, "a")
+    with writing(path) as writer, closing(sqlite3.connect(path)) as connection:
+        connection.execute(store._ATTACH_PAST, (path,))
+        for statement, values in (
+            (store._COPY_REST, (2, "app", 1)),
+            (store._INSERT_REUSED.format("(?, ?, ?, ?, ?, ?)"), (*LAST[:6], 2, "app", 1)),
+        ):
+            made = [row[1] for row in connection.execute(f"EXPLAIN {statement}", values)]
+            assert "Insert" in made or "IdxInsert" in made
+            assert not {"OpenEphemeral", "OpenAutoindex"} & set(made)
+        writer.begin()
+        assert writer.create_run(run, [LAST], lambda run_id: f"/log-{run_id}") == 2
+        assert [row[1] for row in writer._connection.execute("PRAGMA database_list")] == ["main"]
+    assert not files.has_log(path)
+    assert rows(path, "SELECT id, status, source_run_id FROM job_history WHERE run_id = 2 ORDER BY id") == [
+        ("a", "SUCCESS", 1),
+        ("last", "PENDING", None),
+    ]
+
+
+def test_a_resume_that_is_refused_in_its_transaction_leaves_no_log(path: str) -> None:
+    """The parent run was being read through a second connection: the write-ahead log is folded in all the same."""
+    run = with_past(path, "a")
+
+    def no_log(run_id: int) -> str:
+        raise OSError(28, "No space left on device")
+
+    with writing(path) as writer:
+        writer.begin()
+        with pytest.raises(HistoryError):
+            writer.create_run(run, [LAST], no_log)
+        writer.abandon()
+        assert begin(writer, "a") == 2
+    assert not files.has_log(path)
+    assert rows(path, "SELECT run_id, count(*) FROM job_history GROUP BY run_id") == [(1, 2), (2, 1)]
+
+
 def test_durations_are_those_of_the_newest_successes(path: str) -> None:
     """Of one application's last runs; failures and reused rows teach nothing."""
     with writing(path) as writer:
