@@ -60,6 +60,7 @@ _ELSEWHERE = {
     "config/samples.py": "configs",
     "graph.py": "errors that only a fault of the program could raise",
     "history/query.py": "SQL",
+    "jsontext.py": "errors that only a fault of the program could raise",
     "mounts.py": "names of file systems",
     "record.py": "errors that only a fault of the program could raise",
     "resume.py": "reasons in previews (tests/test_resume_changed.py)",
@@ -69,7 +70,7 @@ _QUIET_FUNCTIONS = {"json_schema", "markdown_tables", "_table", "words"}
 _SILENT = {"help", "metavar", "description", "usage", "default_words", "epilog"}
 _SQL = re.compile(
     r"\b(SELECT|UPDATE|PRAGMA|INSERT|ALTER|DROP|ORDER BY|WHERE|FROM|RENAME TO|INDEXED BY|IF EXISTS|BEGIN IMMEDIATE"
-    r"|AND|CASE|typeof|UNION ALL|EXPLAIN|CAST|IS NULL|VALUES)\b|\w+, \w+_\w+, |\?,|\w+_\w+, \w+,"
+    r"|AND|CASE|typeof|UNION ALL|EXPLAIN|CAST|IS NULL|VALUES|ATTACH|DETACH)\b|\w+, \w+_\w+, |\?,|\w+_\w+, \w+,"
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}[ ,:]+[^\sA-Za-z]*[A-Za-z]{2,}")
 #: Text in the source that is no message to anybody: file, and the text.
@@ -89,7 +90,7 @@ NO_MESSAGE = {
     ("arguments.py", '\\1: expected a run id or "last"'),  # a replacement
     (
         "history/store.py",
-        "coalesce(past.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id),",
+        "coalesce(job.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id),",
     ),
     ("history/health.py", "{lock} is not a regular file"),  # {lock} is filled in by doctor.py
     ("history/health.py", "{lock} cannot be read, or its file system has no locks"),
