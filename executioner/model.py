@@ -139,8 +139,9 @@ class Attempt(Record):
 
 
 class NextStep(Record):
-    """A command to type next: why, and the program's arguments, or the whole line."""
+    """A command to type next: why, the program's arguments or the whole line, and a file for its output."""
 
     why: str
     args: tuple[str, ...] = ()
     line: str | None = None
+    into: str | None = None

@@ -286,6 +286,23 @@ def test_a_printed_config_runs_as_it_is(program: Program, flag: str) -> None:
     assert program.statuses() == dict.fromkeys(jobs, "SUCCESS")
 
 
+@pytest.mark.parametrize("name", ["new.json", "a new one's.json", "-c.json"])
+def test_what_is_said_of_a_missing_config_makes_one(program: Program, name: str) -> None:
+    """The command that is printed, typed into a shell, makes that file, which then runs."""
+    missing = program(f"-c{name}")
+    assert missing.code == 2
+    command = missing.err.splitlines()[-1].strip()
+    done = subprocess.run(command, shell=True, cwd="/", env=program.environment(), capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert program(f"-c{name}").code == 0
+
+
+def test_where_the_folder_is_missing_too_the_example_is_printed(program: Program) -> None:
+    """A shell could not make the file there."""
+    for name in ("there/new.json", "there/"):
+        assert program("-c", name).err.splitlines()[-1].endswith(" --simple-config")
+
+
 def test_the_config_schema_is_a_json_schema(program: Program) -> None:
     """``--config-schema`` prints a valid JSON Schema; it accepts the sample and refuses a misspelt key."""
     from jsonschema import Draft202012Validator

@@ -29,7 +29,9 @@ def load(context: Context) -> Workflow:
         content = config_content(path)
     except OSError as exc:
         missing = isinstance(exc, FileNotFoundError)
-        raise _unreadable(name, exc.strerror or str(exc), _instead(context.options) if missing else ()) from exc
+        raise _unreadable(
+            name, exc.strerror or str(exc), _instead(context.options, name, path) if missing else ()
+        ) from exc
     return parse(
         content,
         path=_plain_path(path),
@@ -56,10 +58,11 @@ def _plain_path(path: str) -> str:
         return os.path.realpath(path)
 
 
-def _instead(options: Options) -> Sequence[NextStep]:
+def _instead(options: Options, name: str, path: str) -> Sequence[NextStep]:
     """What to type where there is no such config."""
     if options.resume_from is None:
-        return [NextStep("To start with a small example:", ("--simple-config",))]
+        into = name if os.path.isdir(os.path.dirname(path)) and not name.endswith("/") else None
+        return [NextStep("To start with a small example:", ("--simple-config",), into=into)]
     db = () if options.db is None else ("--db", options.db)
     again = (*db, "--resume-from", options.resume_from, "--dry-run")
     return [

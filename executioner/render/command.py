@@ -67,5 +67,6 @@ def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str
     lines: list[str] = []
     for step in steps:
         why = f"{assurance} {step.why}" if assurance and not lines else step.why
-        lines += [safe(why), f"  {step.line or invocation.plain(step.args)}"]
+        into = f" > {quoted(step.into)}" if step.into is not None else ""
+        lines += [safe(why), f"  {step.line or invocation.plain(step.args)}{into}"]
     return lines or ([safe(assurance)] if assurance else [])
