@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
 
 from executioner.commands.context import Options, is_variable
-from executioner.english import argparse
 from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.model import NextStep
 
@@ -38,6 +38,8 @@ exit codes:
 """
 
 
+# argparse looks up translations of its own words, which costs a millisecond at each start; ours are English
+argparse.__dict__["_"] = str
 _NOT_A_VALUE = "(--[a-z-]+=|-[cj]=?)--"
 _SHORTEST = 5  # of the beginning of an option that is taken for one
 _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not

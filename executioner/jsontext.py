@@ -6,9 +6,13 @@ package once more, for the error: where that is not loaded, Python 3.11 has none
 
 from __future__ import annotations
 
+import sys
+
 try:
     import _json
 except ImportError:  # an interpreter that is built in another way
+    _json = None  # type: ignore[assignment]
+if hasattr(sys, "gettotalrefcount"):  # or for debugging: where one reports no error it ends the process
     _json = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
@@ -43,7 +47,7 @@ def loads(text: str, hooks: Hooks = _PLAIN) -> Any:
         body = text.strip(_SPACE)
         try:
             value, end = _json.make_scanner(hooks)(body, 0)  # type: ignore[arg-type]
-        except Exception:
+        except (ValueError, StopIteration, RecursionError, SystemError):
             end = -1
         if end == len(body):
             return value

@@ -37,7 +37,7 @@ EFFECTS = (
 ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
-TOP = ("english", "arguments", "cli", "__main__")
+TOP = ("arguments", "cli", "__main__")
 FOLDERS = ("folders",)
 LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 
@@ -55,6 +55,7 @@ PURE_EXCEPTIONS = {
     ("config.parse", "_sha2"),
     ("config.parse", "_sha256"),
     ("jsontext", "_json"),
+    ("jsontext", "sys"),
     ("lean", "_heapq"),
     ("lean", "_signal"),
     ("record", "collections"),

@@ -15,7 +15,7 @@ HEAVY = frozenset(
         " traceback typing unittest urllib uuid wcwidth xml zipfile locale fnmatch ctypes datetime sqlite3 select"
     ).split()
 )
-#: What ``lean``, ``jsontext`` and ``english`` do without.
+#: What ``lean``, ``jsontext`` and ``__main__`` do without.
 WRAPPERS = frozenset({"signal", "heapq", "json", "gettext"})
 RUN = Path(__file__).parent / "data/modules-run.txt"
 RESUME = Path(__file__).parent / "data/modules-resume.txt"

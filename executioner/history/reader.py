@@ -48,7 +48,7 @@ class History:
     def __init__(self, path: str | os.PathLike[str] | None = None, *, keep_open: bool = False) -> None:
         """Open the history at ``path``; by default ``$EXECUTIONER_DB``, else the one in the state folder.
 
-        ``keep_open``: the file stays open between the calls, which are all of one thread then.
+        ``keep_open``: the file stays open until ``close``; this and all calls are of one thread then.
 
         Raises:
             HistoryError: there is none, or it cannot be used.

@@ -26,7 +26,9 @@ from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_ru
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.sqlite import sqlite3
 from executioner.jsontext import dumps
+from executioner.model import NextStep
 from executioner.record import Record
+from executioner.render.text import count
 from executioner.times import utc_text
 
 TYPE_CHECKING = False
@@ -59,6 +61,7 @@ _RESULT = """exit_code, start_time, end_time, last_run, duration_seconds, retry_
 #: where a statement reads the table that it writes, SQLite first copies all that it reads into a temporary table.
 _ATTACH_PAST = "ATTACH ? AS past"
 _DETACH_PAST = "DETACH past"
+_COUNT_JOBS = "SELECT count(*) FROM job_history WHERE run_id = ?"
 #: Each of its pages is read once; to keep them all would only cost memory, which the kernel gives page by page.
 _PAST_PAGES = 16
 _REUSED_AT_ONCE = 50  # in one statement
@@ -152,7 +155,7 @@ class HistoryWriter:
         self.path = path
         self.run_id = 0
         self._run: NewRun | None = None
-        self._damaged = self._opened = False
+        self._damaged = self._opened = self._reads_past = False
         self.remarks: list[str] = []  # what the user should be warned of
         self.notes: list[str] = []  # what the user should know
         self._changes: list[JobChange] = []
@@ -256,12 +259,9 @@ class HistoryWriter:
             self._insert_jobs(run, run_id, jobs)
             self._execute(_PLACE_RUN, (open_log(run_id), run_id))
             self._execute("COMMIT")
-            if run.parent_run_id is not None:
-                self._execute(_DETACH_PAST)
-            self._execute(
-                "PRAGMA busy_timeout = 0"
-            ).fetchall()  # a statement that is not done outlives the connection
-            self._execute("PRAGMA synchronous = NORMAL")
+            self._forget_past()
+            self._execute("PRAGMA busy_timeout = 0")
+            self._execute("PRAGMA synchronous = NORMAL")  # the last one: it has no row that would keep it open
         self.run_id = run_id
         self._run = run
         return run_id
@@ -270,7 +270,7 @@ class HistoryWriter:
         """Take back all since ``begin``."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.rollback()
-            self._execute(_DETACH_PAST)  # an error where nothing is attached
+        self._forget_past()
 
     def _insert_run(self, run: NewRun, run_id: int) -> int:
         process = run.process
@@ -304,8 +304,7 @@ class HistoryWriter:
         self._execute(_FREE_ROOM, (run_id,))
         if run.parent_run_id is None:
             return
-        self._execute(_ATTACH_PAST, (files.uri(self.path, "mode=ro"),))
-        self._execute(f"PRAGMA past.cache_size = {_PAST_PAGES}")
+        self._attach_past()
         if run.as_parent:
             self._execute(_COPY_REST, (run_id, run.application_name, run.parent_run_id))
         reused.sort()  # by id, as the table is: its pages are filled one after the other
@@ -316,6 +315,29 @@ class HistoryWriter:
                 _INSERT_REUSED.format(", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))),
                 (*values, run_id, run.application_name, run.parent_run_id),
             )
+        [rows] = self._execute(_COUNT_JOBS, (run_id,)).fetchone()
+        if rows != run.total_jobs:
+            what = f"{count(run.total_jobs - rows, 'result')} of run {run.parent_run_id} cannot be copied"
+            raise files.refusal(self.path, what, "Rows of that run were changed by another program.")
+
+    def _attach_past(self) -> None:
+        """Open the history once more, to read the parent run.
+
+        Raises:
+            HistoryError: another file stands there by now.
+        """
+        self._check_place_at_start()
+        self._execute(_ATTACH_PAST, (files.uri(self.path, "mode=ro"),))
+        self._reads_past = True
+        self._check_place_at_start()
+        self._execute(f"PRAGMA past.cache_size = {_PAST_PAGES}")
+
+    def _forget_past(self) -> None:
+        """Close it again, where it is open: as long as it is, closing ours does not fold the log in."""
+        if self._reads_past:
+            with contextlib.suppress(sqlite3.Error):
+                self._execute(_DETACH_PAST)
+                self._reads_past = False
 
     def _longest_row(self) -> int:
         """How many bytes a row may have to be kept in one page (https://www.sqlite.org/fileformat2.html, 1.6)."""
@@ -387,6 +409,16 @@ class HistoryWriter:
         """
         if file_id(self.path) != self._file:
             raise HistoryError("The history was removed or replaced during the run", self.path)
+
+    def _check_place_at_start(self) -> None:
+        """The same before anything was run."""
+        if file_id(self.path) != self._file:
+            raise HistoryError(
+                "The history was removed or replaced just now",
+                self.path,
+                assurance="Nothing was run.",
+                steps=[NextStep("To see what is there now:", ("--db", self.path, "--list-runs"))],
+            )
 
     def run_object(self) -> dict[str, object] | None:
         """The run as scripts read it (docs/history.md)."""
@@ -478,6 +510,7 @@ class HistoryWriter:
         self._lock.close()
 
     def _close_connection(self) -> None:
+        self._forget_past()
         if self._damaged:
             from executioner.history.undo import keep_log_apart
 

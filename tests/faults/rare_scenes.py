@@ -50,6 +50,16 @@ _OTHER_VERSION = """
 from executioner.history import files
 files.identify = lambda path: files.Kind.CURRENT
 """
+_REPLACED = """
+import os, shutil
+from executioner.history.store import HistoryWriter
+begin = HistoryWriter.begin
+def begin_and_replace(self, *args):
+    begin(self, *args)
+    shutil.copy(self.path, f"{self.path}.copy")
+    os.replace(f"{self.path}.copy", self.path)
+HistoryWriter.begin = begin_and_replace
+"""
 _NO_SCHEMA = """
 import builtins
 real_open = builtins.open
@@ -190,11 +200,15 @@ def histories(stage: Stage) -> None:
     stage.quietly("-c", "flow.json")
     look("a mark of a run that is changed just now", "--mark-success", "1", "a", "--yes", machine=_CHANGED_MARK)
     look("a resume of a run that is changed all the time", "--resume-from", "1", machine=_RACING)
+    look("a resume from a history that is replaced just now", "--resume-from", "1", machine=_REPLACED)
     look("it changes all the time", "--list-runs", machine=_RESTLESS)
     look("a part of the program is missing", "-c", "flow.json", "--db", "new.db", machine=_NO_SCHEMA)
     look("a package is missing", "-c", "flow.json", machine=_NO_PSUTIL)
     sql(program.history, "UPDATE job_history SET log_path = NULL, retry_history = NULL")
     stage("no log on record", "--show-run", "1")
+    sql(program.history, "UPDATE job_history SET status = 'SUCCESS', id = CAST(id AS BLOB) WHERE id = 'a'")
+    look("a result under an id that is no text", "--resume-from", "1")
+    sql(program.history, "UPDATE job_history SET status = 'FAILED', id = CAST(id AS TEXT) WHERE run_id = 1")
     sql(
         program.history,
         "PRAGMA writable_schema = ON",

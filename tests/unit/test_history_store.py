@@ -310,6 +310,34 @@ def test_a_resume_that_is_refused_in_its_transaction_leaves_no_log(path: str) ->
     assert rows(path, "SELECT run_id, count(*) FROM job_history GROUP BY run_id") == [(1, 2), (2, 1)]
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["another file", "nothing"])
+def test_no_result_is_copied_from_a_file_that_took_the_place(path: str, tmp_path: Path, there: bool) -> None:
+    """Where the history was replaced or removed since it was opened, a resume is refused, and nothing is made."""
+    run = with_past(path, "a")
+    with writing(path) as writer:
+        writer.begin()
+        (tmp_path / "h.db").rename(tmp_path / "old.db")
+        if there:
+            (tmp_path / "h.db").write_bytes((tmp_path / "old.db").read_bytes())
+        with pytest.raises(HistoryError, match="was removed or replaced just now"):
+            writer.create_run(run, [LAST], lambda run_id: f"/log-{run_id}")
+        writer.abandon()
+    for file in ("h.db", "old.db")[not there :]:
+        assert rows(str(tmp_path / file), "SELECT count(*) FROM run_metadata") == [(1,)]
+
+
+def test_a_result_that_cannot_be_copied_refuses_the_resume(path: str) -> None:
+    """A row whose id somebody made no text: better no run than one in which a job is missing."""
+    run = with_past(path, "a")
+    with writing(path) as writer:
+        writer._connection.execute("UPDATE job_history SET id = CAST(id AS BLOB) WHERE id = 'a'")
+        writer.begin()
+        with pytest.raises(HistoryError, match="1 result of run 1 cannot be copied"):
+            writer.create_run(run, [LAST], lambda run_id: f"/log-{run_id}")
+        writer.abandon()
+    assert rows(path, "SELECT count(*) FROM run_metadata") == [(1,)]
+
+
 def test_durations_are_those_of_the_newest_successes(path: str) -> None:
     """Of one application's last runs; failures and reused rows teach nothing."""
     with writing(path) as writer:

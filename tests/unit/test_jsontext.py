@@ -127,6 +127,20 @@ def test_hooks_make_the_values() -> None:
     assert math.isnan(jsontext.loads("NaN"))
 
 
+def test_an_error_of_a_hook_is_not_taken_for_one_of_the_text() -> None:
+    """It reaches the caller at once; nothing is read a second time."""
+    read: list[str] = []
+
+    class Hooks(jsontext.Hooks):
+        def parse_int(self, text: str) -> object:
+            read.append(text)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        jsontext.loads("[1, 2]", Hooks())
+    assert read == ["1"]
+
+
 def test_what_is_nested_too_deeply_is_said_to_be() -> None:
     """With a ``RecursionError``, not a crash."""
     with pytest.raises(RecursionError):
