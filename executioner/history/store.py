@@ -302,8 +302,15 @@ class HistoryWriter:
 
         self._connection.executemany(_INSERT_JOB, fresh())
         self._execute(_FREE_ROOM, (run_id,))
-        if run.parent_run_id is None:
-            return
+        if run.parent_run_id is not None:
+            self._copy_results(run, run_id, reused)
+
+    def _copy_results(self, run: NewRun, run_id: int, reused: list[NewJob]) -> None:
+        """Copy what is reused from the parent run, and all that is done there where the run is as that.
+
+        Raises:
+            HistoryError: not all of it is there any more.
+        """
         self._attach_past()
         if run.as_parent:
             self._execute(_COPY_REST, (run_id, run.application_name, run.parent_run_id))
@@ -407,12 +414,16 @@ class HistoryWriter:
         Raises:
             HistoryError: the file was removed or replaced.
         """
-        if file_id(self.path) != self._file:
+        if self._is_displaced():
             raise HistoryError("The history was removed or replaced during the run", self.path)
+
+    def _is_displaced(self) -> bool:
+        """Whether the file that is open here does not stand at its path any more."""
+        return file_id(self.path) != self._file
 
     def _check_place_at_start(self) -> None:
         """The same before anything was run."""
-        if file_id(self.path) != self._file:
+        if self._is_displaced():
             raise HistoryError(
                 "The history was removed or replaced just now",
                 self.path,
@@ -452,7 +463,7 @@ class HistoryWriter:
     def spool_content(self, reason: str, end: RunEnd) -> dict[str, object]:
         """What a spool file is to keep of the run, because it could not be recorded."""
         assert self._run is not None
-        lost = file_id(self.path) != self._file
+        lost = self._is_displaced()
         return {
             "history": self.path,
             "history_id": self._id(),
