@@ -20,32 +20,10 @@ def run() -> NoReturn:
     try:
         if sys.getfilesystemencoding() != "utf-8":
             _begin_again_in_utf8()
-        _load_argparse()
         from executioner.cli import main_script
     except KeyboardInterrupt:
         os._exit(130)
     main_script()
-
-
-class _Words:
-    """What ``argparse`` takes from ``gettext``."""
-
-    gettext = str
-
-    @staticmethod
-    def ngettext(one: str, many: str, number: int) -> str:
-        """The one or the other."""
-        return one if number == 1 else many
-
-
-def _load_argparse() -> None:
-    """Load ``argparse`` without ``gettext``, which takes 0.4 ms: we speak English. The process is ours alone."""
-    modules: dict[str, object] = sys.modules  # type: ignore[assignment]
-    if "gettext" not in modules:
-        modules["gettext"] = _Words
-        import argparse  # noqa: F401
-
-        del modules["gettext"]
 
 
 def _begin_again_in_utf8() -> None:

@@ -1,242 +1,22 @@
-"""The options of the command line: what they are, and which of them go together."""
+"""The options of the command line: what they are, and which of them go together.
+
+``GROUPS`` says it all once; ``executioner.parser`` tells ``argparse``. To load that takes a tenth of the time of a
+small run, so a command line of options in full with their values apart is read here, to the same end.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from executioner.commands.context import Options, is_variable
 from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.model import NextStep
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
+from executioner.record import Record
 
 USAGE = "-c FILE [options]"
 RESUME_USAGE = "--resume-from RUN_ID [options] | --mark-success RUN_ID JOB ..."
 LOOK_USAGE = "--list-runs | --show-run RUN_ID | --show-log RUN_ID [JOB]"
-_EPILOG = """\
-examples:
-  {program} --simple-config > nightly.json     a first config to edit
-  {program} -c nightly.json --validate         is it right?
-  {program} -c nightly.json --dry-run          what would it do?
-  {program} -c nightly.json                    run it
-  {program} -c nightly.json -j 4               four jobs at a time
-  {program} --list-runs --status failed        what went wrong lately?
-  {program} --show-run last                    how did the newest run go, and what now?
-  {program} --show-log last load --follow      what is the job load printing?
-  {program} --resume-from last --dry-run       what would resuming the newest run do?
-  {program} --resume-from last                 run what is missing of it
-
-exit codes:
-  0 all jobs succeeded   1 a job failed   2 wrong usage or config, nothing was run
-  3 the history cannot be used, the run may not start now, or an internal error
-  129/130/143 ended by HUP/INT/TERM
-"""
-
-
-# argparse looks up translations of its own words, which costs a millisecond at each start; ours are English
-argparse.__dict__["_"] = str
-_NOT_A_VALUE = "(--[a-z-]+=|-[cj]=?)--"
-_SHORTEST = 5  # of the beginning of an option that is taken for one
-_NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
-
-
-#: What argparse says, and how we say it.
-_IN_OUR_WORDS: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
-    (r"^argument (?:-\w/)?(-[\w-]+): ", r"\1: "),
-    (
-        r"(--show-\w+|--resume-from|--mark-success): expected (at least )?one argument",
-        r'\1: expected a run id or "last"',
-    ),
-    (r": expected (at least )?one argument$", ": expected a value, got nothing"),
-    (r""": ignored explicit argument (['"])(.*)\1$""", r': takes no value, got "\2"'),
-    (
-        r"""invalid choice: (['"])(.*)\1 \(choose from (.*)\)$""",
-        lambda said: f'expected {_one_of(said[3])}, got "{said[2]}"',
-    ),
-)
-
-
-def _one_of(choices: str) -> str:
-    """``a, b or c`` of argparse's list, which some versions of Python quote."""
-    *first, last = choices.replace("'", "").split(", ")
-    return f"{', '.join(first)} or {last}"
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are ours: one form, with a guess at what was meant."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing and exiting."""
-        what = message
-        for pattern, ours in _IN_OUR_WORDS:
-            what = re.sub(pattern, ours, what)
-        raise UsageError(what[:1].upper() + what[1:], "command line", steps=[SEE_OPTIONS])
-
-    def format_help(self) -> str:
-        """The help; argparse cannot say that one word may be left out, but no more may follow."""
-        text = super().format_help()
-        return text.replace("--show-log RUN_ID [JOB ...]", "--show-log RUN_ID [JOB]")
-
-
-class _Once(argparse.Action):
-    """An option of which a second one is refused: neither is silently left out."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        given = getattr(namespace, self.dest)
-        if given is not None:
-            parser.error(f'{self.option_strings[-1]}: given twice, "{given}" and "{values}"')
-        setattr(namespace, self.dest, values)
-
-
-def build_parser(program: str) -> argparse.ArgumentParser:
-    """The parser of all options, grouped as ``--help`` shows them; ``program`` is how it was called."""
-    program = program.replace("%", "%%")
-    parser = _Parser(
-        prog=program,
-        usage=f"{program} {USAGE}\n       {program} {RESUME_USAGE}\n       {program} {LOOK_USAGE}",
-        description="Run a JSON file of shell jobs with dependencies; remember every run.",
-        epilog=_EPILOG.replace("{program}", program),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=False,
-    )
-    _add_run_options(parser)
-    _add_resume_options(parser)
-    _add_history_options(parser)
-    _add_other_options(parser)
-    return parser
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    run = parser.add_argument_group("run")
-    run.add_argument("-c", "--config", metavar="FILE", action=_Once, help="the workflow: a JSON file")
-    run.add_argument("--dry-run", action="store_true", help="show what would be run, and run nothing")
-    run.add_argument(
-        "--skip", metavar="IDS", action="append", default=[], help="leave out these jobs (comma list, repeatable)"
-    )
-    run.add_argument(
-        "--env", metavar="K=V", action="append", default=[], help="set a variable for all jobs (repeatable)"
-    )
-    run.add_argument(
-        "--continue-on-error", action="store_true", help="after a failure go on with what does not depend on it"
-    )
-    run.add_argument(
-        "--parallel",
-        action="store_true",
-        help="run jobs side by side: max_workers of the config, or one a processor",
-    )
-    run.add_argument(
-        "-j", "--workers", metavar="N", type=_number(1, 100_000), help="run up to N jobs side by side"
-    )
-    run.add_argument("--sequential", action="store_true", help="run one job at a time")
-
-
-def _add_resume_options(parser: argparse.ArgumentParser) -> None:
-    resume = parser.add_argument_group("resume")
-    resume.add_argument(
-        "--resume-from",
-        metavar="RUN_ID",
-        type=_run_id,
-        help="run what is missing of a run, by its id or: last; -c may be left out",
-    )
-    resume.add_argument(
-        "--resume-failed-only", action="store_true", help="run only the jobs that failed or were interrupted"
-    )
-    resume.add_argument(
-        "--from-job", metavar="JOB", help="run JOB and all that depends on it; what is before it counts as done"
-    )
-    resume.add_argument(
-        "--if-changed",
-        choices=("stop", "keep", "rerun"),
-        default="stop",
-        help="successful jobs that have changed since: stop (default), keep or rerun them",
-    )
-    resume.add_argument("--kill-leftovers", action="store_true", help="first end jobs that outlived their runner")
-    resume.add_argument("--ignore-leftovers", action="store_true", help="leave such jobs running")
-    resume.add_argument("--yes", action="store_true", help="do what would be refused without it, or asked")
-    resume.add_argument(
-        "--mark-success",
-        metavar=("RUN_ID JOB", "JOB"),  # argparse puts the second into brackets
-        nargs="+",
-        help="let jobs of a run count as successful when it is resumed",
-    )
-    resume.add_argument("--reason", metavar="TEXT", help="why they are marked")
-    resume.add_argument(
-        "--import-spool",
-        metavar="FILE",
-        help="put back results that the history could not take; FILE lies beside the logs",
-    )
-
-
-def _add_other_options(parser: argparse.ArgumentParser) -> None:
-    config = parser.add_argument_group("config help")
-    config.add_argument("--validate", action="store_true", help="check the config, and run nothing")
-    config.add_argument("--simple-config", action="store_true", help="print a small config to start from")
-    config.add_argument("--sample-config", action="store_true", help="print a config that shows every feature")
-    config.add_argument(
-        "--config-schema", action="store_true", help="print the JSON Schema of configs, for editors"
-    )
-    general = parser.add_argument_group("general")
-    general.add_argument("--db", metavar="PATH", help="the history database (default: in the state folder)")
-    general.add_argument(
-        "--format",
-        choices=("table", "json", "csv"),
-        default="table",
-        help="json, and csv of runs or jobs: for scripts, on stdout; the rest on stderr",
-    )
-    general.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
-    general.add_argument("--quiet", action="store_true", help="print nothing on success (for cron)")
-    general.add_argument("--verbose", action="store_true", help="print every start with its command")
-    general.add_argument(
-        "--doctor", action="store_true", help="look at history, locks, space, logs and leftovers; say what to do"
-    )
-    general.add_argument("--debug", action="store_true", help="print tracebacks of errors")
-    general.add_argument("--version", action="store_true", help="print the version")
-    general.add_argument("-h", "--help", action="store_true", help="print this help")
-
-
-def _add_history_options(parser: argparse.ArgumentParser) -> None:
-    history = parser.add_argument_group("history")
-    history.add_argument("--list-runs", action="store_true", help="list the newest runs; with -c those of FILE")
-    history.add_argument("--last", metavar="N", type=_number(1), help="list N runs (default: 20)")
-    history.add_argument("--limit", dest="last", type=_number(1), help=argparse.SUPPRESS)
-    history.add_argument(
-        "--status",
-        metavar="S",
-        action="append",
-        default=[],
-        help="only these statuses (comma list), of runs or jobs",
-    )
-    history.add_argument("--app", metavar="A", help="only this application; * and ? match as in a shell")
-    history.add_argument(
-        "--since", metavar="T", help='started at T or later: 2025-05-23, "2025-05-23 09:45", 7d, today, yesterday'
-    )
-    history.add_argument("--until", metavar="T", help="started at T or earlier; T as for --since")
-    history.add_argument("--user", metavar="U", help="only runs of this user")
-    history.add_argument(
-        "--partly-completed", action="store_true", help="only runs with some but not all jobs done"
-    )
-    history.add_argument("--resumable", action="store_true", help="only runs that can be resumed")
-    history.add_argument("--show-run", metavar="RUN_ID", type=_run_id, help="show a run, by its id or: last")
-    history.add_argument(
-        "--show-log",
-        metavar=("RUN_ID", "JOB"),
-        nargs="+",
-        help="print a job's log; JOB may be left out if one failed",
-    )
-    history.add_argument("--follow", action="store_true", help="go on printing the log until the job ends")
-    history.add_argument("--tail", metavar="N", type=_number(0), help="print only the last N lines of the log")
 
 
 def _number(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -245,7 +25,7 @@ def _number(least: int, most: int = 10**9) -> Callable[[str], int]:
     def read(text: str) -> int:
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
         if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f'expected a number from {least:,} to {most:,}, got "{text}"')
+            raise ValueError(f'expected a number from {least:,} to {most:,}, got "{text}"')
         return number
 
     return read
@@ -255,12 +35,144 @@ def _run_id(text: str) -> str:
     if text.lower() == "last":
         return "last"
     if not (text.isascii() and text.isdigit() and len(text) < 1000):
-        raise argparse.ArgumentTypeError(f'expected a run id or "last", got "{text}"')
+        raise ValueError(f'expected a run id or "last", got "{text}"')
     return text
 
 
-class Arguments(argparse.Namespace):
-    """What argparse leaves behind, typed."""
+class Option(Record):
+    """One option: what it takes, and how ``--help`` shows it.
+
+    Args:
+        name: as Python has it.
+        help: None where it is not shown.
+        value: what stands for its value in the help; two words where it takes that many or more.
+        flags: how it is typed, where that is not its name alone.
+        read: makes a value of a word. Raises ValueError, with the reason, where it is none.
+        choices: all that it takes; the first is the default.
+        repeatable: all that are given count.
+        once: a second one is refused, rather than that one is silently left out.
+    """
+
+    name: str
+    help: str | None
+    value: str | tuple[str, str] | None = None
+    flags: tuple[str, ...] = ()
+    read: Callable[[str], object] = str
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+    once: bool = False
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """How it is typed."""
+        return self.flags or (flag_of(self.name),)
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it takes nothing."""
+        return self.value is None and not self.choices
+
+    @property
+    def default(self) -> object:
+        """What it is where it is not given once."""
+        if self.choices:
+            return self.choices[0]
+        return False if self.is_switch else None
+
+
+def flag_of(name: str) -> str:
+    """An option as it is typed."""
+    return "-c" if name == "config" else f"--{name.replace('_', '-')}"
+
+
+#: All options, under the headings of ``--help``.
+GROUPS: Mapping[str, Sequence[Option]] = {
+    "run": (
+        Option("config", "the workflow: a JSON file", "FILE", flags=("-c", "--config"), once=True),
+        Option("dry_run", "show what would be run, and run nothing"),
+        Option("skip", "leave out these jobs (comma list, repeatable)", "IDS", repeatable=True),
+        Option("env", "set a variable for all jobs (repeatable)", "K=V", repeatable=True),
+        Option("continue_on_error", "after a failure go on with what does not depend on it"),
+        Option("parallel", "run jobs side by side: max_workers of the config, or one a processor"),
+        Option(
+            "workers", "run up to N jobs side by side", "N", flags=("-j", "--workers"), read=_number(1, 100_000)
+        ),
+        Option("sequential", "run one job at a time"),
+    ),
+    "resume": (
+        Option(
+            "resume_from",
+            "run what is missing of a run, by its id or: last; -c may be left out",
+            "RUN_ID",
+            read=_run_id,
+        ),
+        Option("resume_failed_only", "run only the jobs that failed or were interrupted"),
+        Option("from_job", "run JOB and all that depends on it; what is before it counts as done", "JOB"),
+        Option(
+            "if_changed",
+            "successful jobs that have changed since: stop (default), keep or rerun them",
+            choices=("stop", "keep", "rerun"),
+        ),
+        Option("kill_leftovers", "first end jobs that outlived their runner"),
+        Option("ignore_leftovers", "leave such jobs running"),
+        Option("yes", "do what would be refused without it, or asked"),
+        # argparse puts the second word into brackets
+        Option(
+            "mark_success",
+            "let jobs of a run count as successful when it is resumed",
+            ("RUN_ID JOB", "JOB"),
+        ),
+        Option("reason", "why they are marked", "TEXT"),
+        Option(
+            "import_spool",
+            "put back results that the history could not take; FILE lies beside the logs",
+            "FILE",
+        ),
+    ),
+    "history": (
+        Option("list_runs", "list the newest runs; with -c those of FILE"),
+        Option("last", "list N runs (default: 20)", "N", read=_number(1)),
+        Option("last", None, "N", flags=("--limit",), read=_number(1)),
+        Option("status", "only these statuses (comma list), of runs or jobs", "S", repeatable=True),
+        Option("app", "only this application; * and ? match as in a shell", "A"),
+        Option("since", 'started at T or later: 2025-05-23, "2025-05-23 09:45", 7d, today, yesterday', "T"),
+        Option("until", "started at T or earlier; T as for --since", "T"),
+        Option("user", "only runs of this user", "U"),
+        Option("partly_completed", "only runs with some but not all jobs done"),
+        Option("resumable", "only runs that can be resumed"),
+        Option("show_run", "show a run, by its id or: last", "RUN_ID", read=_run_id),
+        Option("show_log", "print a job's log; JOB may be left out if one failed", ("RUN_ID", "JOB")),
+        Option("follow", "go on printing the log until the job ends"),
+        Option("tail", "print only the last N lines of the log", "N", read=_number(0)),
+    ),
+    "config help": (
+        Option("validate", "check the config, and run nothing"),
+        Option("simple_config", "print a small config to start from"),
+        Option("sample_config", "print a config that shows every feature"),
+        Option("config_schema", "print the JSON Schema of configs, for editors"),
+    ),
+    "general": (
+        Option("db", "the history database (default: in the state folder)", "PATH"),
+        Option(
+            "format",
+            "json, and csv of runs or jobs: for scripts, on stdout; the rest on stderr",
+            choices=("table", "json", "csv"),
+        ),
+        Option("color", "default: auto", choices=("auto", "always", "never")),
+        Option("quiet", "print nothing on success (for cron)"),
+        Option("verbose", "print every start with its command"),
+        Option("doctor", "look at history, locks, space, logs and leftovers; say what to do"),
+        Option("debug", "print tracebacks of errors"),
+        Option("version", "print the version"),
+        Option("help", "print this help", flags=("-h", "--help")),
+    ),
+}
+OPTIONS = tuple(option for group in GROUPS.values() for option in group)
+_BY_FLAG = {flag: option for option in OPTIONS for flag in option.typed}
+
+
+class Arguments:
+    """What was typed, by the names of the options."""
 
     config: str | None
     dry_run: bool
@@ -307,28 +219,61 @@ class Arguments(argparse.Namespace):
     version: bool
     help: bool
 
+    def __init__(self) -> None:
+        for option in OPTIONS:
+            setattr(self, option.name, [] if option.repeatable else option.default)
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Arguments:
-    """The command line's options, checked in themselves and together.
+
+def read_plain(argv: Sequence[str]) -> Arguments | None:
+    """What ``argparse`` makes of options that are written in full, with their values apart.
+
+    None for all else, be it right or wrong: that is for ``argparse`` itself.
+    """
+    arguments = Arguments()
+    given = set()
+    words = iter(argv)
+    for word in words:
+        option = _BY_FLAG.get(word)
+        if option is None or isinstance(option.value, tuple):
+            return None
+        if option.is_switch:
+            setattr(arguments, option.name, True)
+            continue
+        text = next(words, "")
+        if text[:1] in ("", "-") or (option.choices and text not in option.choices):
+            return None
+        try:
+            value = option.read(text)
+        except ValueError:
+            return None
+        if option.repeatable:
+            getattr(arguments, option.name).append(value)
+        elif option.name in given:
+            return None
+        else:
+            given.add(option.name)
+            setattr(arguments, option.name, value)
+    return arguments
+
+
+def check(arguments: Arguments, argv: Sequence[str]) -> None:
+    """Refuse what cannot be done, and options that do not go together, rather than leave one of them unheard.
 
     Raises:
         UsageError: what they ask for cannot be done.
     """
-    for word in argv:
-        if word.endswith("--") and re.fullmatch(_NOT_A_VALUE, word):  # argparse would take it for no value at all
-            parser.error(f'{word[:-2].rstrip("=")}: expected a value, got "--"')
-    arguments, rest = parser.parse_known_args(list(argv), Arguments())
-    if rest:
-        given = arguments.config is not None or arguments.resume_from is not None
-        raise _unknown(parser, rest[0], alone=not given)
     if arguments.sequential and (arguments.parallel or arguments.workers is not None):
         other = "--parallel" if arguments.workers is None else "--workers"
-        parser.error(f"--sequential does not go with {other}")
+        raise wrong(f"--sequential does not go with {other}")
     for name, kind in _NEVER_EMPTY.items():
         if getattr(arguments, name) == "":
-            parser.error(f"{_flag(name)}: expected {kind}, got nothing")
-    _check_together(parser, arguments, argv)
-    return arguments
+            raise wrong(f"{flag_of(name)}: expected {kind}, got nothing")
+    _check_together(arguments, argv)
+
+
+def wrong(what: str) -> UsageError:
+    """The error for what cannot be typed so."""
+    return UsageError(what[:1].upper() + what[1:], "command line", steps=[SEE_OPTIONS])
 
 
 _NEVER_EMPTY = {
@@ -363,57 +308,54 @@ _RUN_OPTIONS = {
 _GENERAL_OPTIONS = {"db", "format", "color", "quiet", "verbose", "debug", "version", "help"}
 
 
-def _check_together(parser: argparse.ArgumentParser, arguments: Arguments, argv: Sequence[str]) -> None:
+def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
     """Refuse options that do not go together, rather than leave one of them unheard."""
     if arguments.help or arguments.version:
         return
-    given = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    defaults = vars(Arguments())
+    given = [name for name, value in vars(arguments).items() if value != defaults[name]]
     modes = [name for name in given if name in _MODES]
     if len(modes) > 1:
-        parser.error(f"{_flag(modes[0])} does not go with {_flag(modes[1])}")
+        raise wrong(f"{flag_of(modes[0])} does not go with {flag_of(modes[1])}")
     taken = _MODES[modes[0]] if modes else _RUN_OPTIONS
     for name in given:
         if name in taken or name in modes or name in _GENERAL_OPTIONS:
             continue
         if modes:
-            parser.error(f"{_flag(name)} does not go with {_flag(modes[0])}")
+            raise wrong(f"{flag_of(name)} does not go with {flag_of(modes[0])}")
         wanted = [mode for mode, takes in _MODES.items() if name in takes]
-        steps = [NextStep("Did you mean:", (_flag(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
-        what = f"{_flag(name)} goes with {' or '.join(map(_flag, wanted))}"
+        steps = [NextStep("Did you mean:", (flag_of(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
+        what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
         raise UsageError(what, "command line", steps=[*steps, SEE_OPTIONS])
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
-        parser.error("--format csv goes with --list-runs or --show-run")
+        raise wrong("--format csv goes with --list-runs or --show-run")
     if arguments.format == "json" and modes in (["show_log"], ["mark_success"]):
-        parser.error(f"--format json does not go with {_flag(modes[0])}")
+        raise wrong(f"--format json does not go with {flag_of(modes[0])}")
     if not modes:
-        _check_resume(parser, arguments)
+        _check_resume(arguments)
     if arguments.mark_success is not None and len(arguments.mark_success) < 2:
-        parser.error("--mark-success: expected a run id and at least one job")
+        raise wrong("--mark-success: expected a run id and at least one job")
     if arguments.show_log is not None and len(arguments.show_log) > 2:
-        parser.error(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
+        raise wrong(f'--show-log takes a run id and one job, got "{arguments.show_log[2]}" as well')
     for name in ("mark_success", "show_log"):
         words = getattr(arguments, name)
         if words is not None:
             try:
                 words[0] = _run_id(words[0])
-            except argparse.ArgumentTypeError as exc:
-                parser.error(f"{_flag(name)}: {exc}")
+            except ValueError as exc:
+                raise wrong(f"{flag_of(name)}: {exc}") from exc
 
 
-def _check_resume(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
+def _check_resume(arguments: Arguments) -> None:
     """What only goes with a resume, and what contradicts itself."""
     if arguments.resume_from is None:
         for name in ("resume_failed_only", "if_changed"):
-            if getattr(arguments, name) != parser.get_default(name):
-                parser.error(f"{_flag(name)} goes with --resume-from")
+            if getattr(arguments, name) != getattr(Arguments(), name):
+                raise wrong(f"{flag_of(name)} goes with --resume-from")
     if arguments.resume_failed_only and arguments.from_job is not None:
-        parser.error("--resume-failed-only does not go with --from-job")
+        raise wrong("--resume-failed-only does not go with --from-job")
     if arguments.kill_leftovers and arguments.ignore_leftovers:
-        parser.error("--kill-leftovers does not go with --ignore-leftovers")
-
-
-def _flag(name: str) -> str:
-    return "-c" if name == "config" else f"--{name.replace('_', '-')}"
+        raise wrong("--kill-leftovers does not go with --ignore-leftovers")
 
 
 def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -435,32 +377,6 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
                 what = f"--status: {word.upper()} is a status of jobs; such runs are FAILED: --status failed"
             raise UsageError(what, "command line", details=expected, steps=[SEE_OPTIONS])
     return tuple(dict.fromkeys(word.upper() for word in words))
-
-
-def _unknown(parser: argparse.ArgumentParser, word: str, *, alone: bool) -> UsageError:
-    """The error for an argument that no option takes, with what was probably meant."""
-    if not word.startswith("-"):
-        guess = [NextStep("Did you mean:", _meant(parser, word))] if alone else []
-        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, SEE_OPTIONS])
-    import difflib
-
-    flag = word.partition("=")[0]
-    known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
-    longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
-    near = longer or difflib.get_close_matches(flag, known, 1, _NEAR)
-    meant = f', did you mean "{near[0]}"?' if near else ""
-    return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[SEE_OPTIONS])
-
-
-def _meant(parser: argparse.ArgumentParser, word: str) -> tuple[str, ...]:
-    """What was probably meant by a word alone."""
-    if os.path.exists(word):
-        return "-c", word
-    if any(f"--{word}" in action.option_strings and action.nargs == 0 for action in parser._actions):
-        return (f"--{word}",)
-    if word.isdigit() or word == "last":
-        return "--show-run", word
-    return ("--list-runs",) if word in ("list", "runs", "history", "ls") else ("-c", word)
 
 
 def options(arguments: Arguments) -> Options:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -14,9 +13,9 @@ from executioner.arguments import (
     RESUME_USAGE,
     USAGE,
     Arguments,
-    build_parser,
+    check,
     options,
-    parse,
+    read_plain,
     statuses,
 )
 from executioner.commands.context import Context, current_folder, program_words, run_words
@@ -32,10 +31,12 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-def _dispatch(parser: argparse.ArgumentParser, arguments: Arguments, context: Context) -> int:
+def _dispatch(arguments: Arguments, context: Context) -> int:
     out = context.terminal.out
     if arguments.help:
-        out.write(parser.format_help())
+        from executioner.parser import build_parser
+
+        out.write(build_parser(Invocation(context.program).plain(())).format_help())
     elif arguments.version:
         out.write(f"executioner {__version__}\n")
     elif arguments.simple_config or arguments.sample_config:
@@ -141,13 +142,12 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
         cwd = current_folder()
         if not terminal.anybody:
             typed = typed._replace(directory=cwd)
-        parser = build_parser(Invocation(program).plain(()))
         if not argv:
             return _short_help(terminal, typed)
-        arguments = parse(parser, argv)
+        arguments = _arguments(argv)
         terminal = Terminal(arguments.color, environment)
         runs = not (_looks_back(arguments) or arguments.mark_success or arguments.import_spool or arguments.doctor)
-        code = _dispatch(parser, arguments, Context(terminal, environment, cwd, program, options(arguments)))
+        code = _dispatch(arguments, Context(terminal, environment, cwd, program, options(arguments)))
     except (KeyboardInterrupt, Exception) as exc:
         if "--debug" in argv:
             import traceback
@@ -155,6 +155,21 @@ def main(argv: Sequence[str], orig_argv: Sequence[str] | None = None) -> int:
             terminal.err.write(traceback.format_exc())
         code = _failed(exc, terminal, typed, runs=runs)
     return _delivered(terminal, code)
+
+
+def _arguments(argv: Sequence[str]) -> Arguments:
+    """What the command line asks for.
+
+    Raises:
+        UsageError: it cannot be done.
+    """
+    arguments = read_plain(argv)
+    if arguments is None:
+        from executioner.parser import read_all
+
+        arguments = read_all(argv)
+    check(arguments, argv)
+    return arguments
 
 
 def _short_help(terminal: Terminal, typed: Invocation) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 
 from executioner import joblog
@@ -142,7 +141,7 @@ def configured_history(context: Context, config: str, *, warn: bool = True) -> s
             err.write(warning_text(f"{config} cannot be read ({why}): its history_db is not known", err.palette))
         return None
     chosen = content.get("history_db") if isinstance(content, dict) else None
-    if not isinstance(chosen, str) or re.search("[\0\ud800-\udfff]", chosen):
+    if not isinstance(chosen, str) or any(one == "\0" or "\ud800" <= one <= "\udfff" for one in chosen):
         return None  # no config that runs has such a one
     return os.path.join(os.path.dirname(os.path.abspath(path)), os.path.expanduser(chosen))
 

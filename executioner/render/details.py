@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from executioner.model import FAILURES, JobStatus, RunStatus
@@ -204,7 +203,9 @@ def _reason(job: Job) -> str:
     reason = job.reason
     if job.status == JobStatus.RUNNING and job.retry_history and len(job.retry_history) > job.retry_count:
         reason = str(job.retry_history[-1].get("reason") or "")
-    return re.sub(r"^Exit code (?=\d)", "Exit code: ", safe(reason or ""))
+    text = safe(reason or "")
+    number = text.removeprefix("Exit code ")
+    return f"Exit code: {number}" if number != text and number[:1].isdigit() else text
 
 
 def _marked(job: Job) -> str:

@@ -67,6 +67,8 @@ _ELSEWHERE = {
     "suggest.py": "hints of --show-run and of the summary (tests/unit/test_suggest.py)",
 }
 _QUIET_FUNCTIONS = {"json_schema", "markdown_tables", "_table", "words"}
+#: Calls that take a text of the help or the documentation, or a type in quotes, and as which argument.
+_TOLD_IN_HELP = {"Key": 2, "Option": 1, "cast": 0}
 _SILENT = {"help", "metavar", "description", "usage", "default_words", "epilog"}
 _SQL = re.compile(
     r"\b(SELECT|UPDATE|PRAGMA|INSERT|ALTER|DROP|ORDER BY|WHERE|FROM|RENAME TO|INDEXED BY|IF EXISTS|BEGIN IMMEDIATE"
@@ -75,19 +77,19 @@ _SQL = re.compile(
 _WORDS = re.compile(r"[A-Za-z]{2,}[ ,:]+[^\sA-Za-z]*[A-Za-z]{2,}")
 #: Text in the source that is no message to anybody: file, and the text.
 NO_MESSAGE = {
-    ("arguments.py", "(--show-\\w+|--resume-from|--mark-success): expected (at least )?one argument"),
-    ("arguments.py", ": expected (at least )?one argument$"),
-    ("arguments.py", ": ignored explicit argument (['\"])(.*)\\1$"),
-    ("arguments.py", ': takes no value, got "\\2"'),
-    ("arguments.py", "invalid choice: (['\"])(.*)\\1 \\(choose from (.*)\\)$"),
-    ("arguments.py", "--show-log RUN_ID [JOB ...]"),
+    ("parser.py", "(--show-\\w+|--resume-from|--mark-success): expected (at least )?one argument"),
+    ("parser.py", ": expected (at least )?one argument$"),
+    ("parser.py", ": ignored explicit argument (['\"])(.*)\\1$"),
+    ("parser.py", ': takes no value, got "\\2"'),
+    ("parser.py", "invalid choice: (['\"])(.*)\\1 \\(choose from (.*)\\)$"),
+    ("parser.py", "--show-log RUN_ID [JOB ...]"),
     ("config/syntax.py", "Unterminated string"),
     ("config/syntax.py", "Invalid control character"),
     ("config/syntax.py", "Extra data"),
     ("config/syntax.py", "trailing comma"),
     ("config/syntax.py", "property name"),
     ("arguments.py", "config help"),
-    ("arguments.py", '\\1: expected a run id or "last"'),  # a replacement
+    ("parser.py", '\\1: expected a run id or "last"'),  # a replacement
     (
         "history/store.py",
         "coalesce(job.definition, taken.definition), taken.max_retries, coalesce(source_run_id, run_id),",
@@ -136,8 +138,8 @@ def _silent(tree: ast.Module) -> Iterator[int]:
                 yield from _inside(node)
         elif isinstance(node, ast.keyword) and node.arg in _SILENT:
             yield from _inside(node.value)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Key", "cast"):
-            yield from _inside(node.args[2] if node.func.id == "Key" else node.args[0])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _TOLD_IN_HELP:
+            yield from _inside(node.args[_TOLD_IN_HELP[node.func.id]])
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if isinstance(target, ast.Name) and target.id in ("_EPILOG", "_SHELL_WORDS", "_STEPS", "_NO_MAIL"):

@@ -13,7 +13,7 @@ import pytest
 from faults_tools import Ended, assert_no_fault, glance, many
 from harness import Program, Result
 
-from executioner.arguments import build_parser
+from executioner.parser import build_parser
 
 pytestmark = pytest.mark.promise(7)
 
