@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from enum import Enum
 from resource import RUSAGE_SELF, getrusage
 from time import monotonic, time
 
 from executioner import joblog
+from executioner.enumeration import StrEnum
 from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
 from executioner.folders import file_id
@@ -57,12 +57,12 @@ class Progress:
         self.cpu_percent: float | None = None
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """What an attempt is at."""
 
-    PRE_CHECKS = 1
-    COMMAND = 2
-    POST_CHECKS = 3
+    PRE_CHECKS = "pre-checks"
+    COMMAND = "command"
+    POST_CHECKS = "post-checks"
 
 
 class Running:

@@ -9,8 +9,8 @@ Times are seconds: ``*_s`` is a duration, ``*_at`` an instant of the wall clock
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
+from executioner.enumeration import StrEnum
 from executioner.record import Record
 
 

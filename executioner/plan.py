@@ -7,9 +7,9 @@ disagree. ``Agenda`` follows a plan's progress; it starts nothing itself.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from enum import StrEnum
 
 from executioner import graph
+from executioner.enumeration import StrEnum
 from executioner.graph import Graph
 from executioner.lean import heapify, heappop, heappush
 from executioner.model import Job, Workflow

@@ -16,10 +16,10 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 
 from executioner import graph
 from executioner.definition import Change, change
+from executioner.enumeration import StrEnum
 from executioner.graph import Graph
 from executioner.model import FAILURES, Job, JobStatus, Workflow
 from executioner.plan import RUNS, Action, Plan, Preferences, action_for, workers

@@ -12,7 +12,7 @@ from executioner import lean
 PACKAGE = Path(__file__).resolve().parent.parent / "executioner"
 
 # Modules by layer, from below. A prefix ending in "." stands for a package.
-RECORDS = ("lean", "jsontext", "record", "model", "events", "errors", "records")
+RECORDS = ("lean", "jsontext", "record", "enumeration", "model", "events", "errors", "records")
 PURE = (
     "config.",
     *(

@@ -7,8 +7,8 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import Enum
 
+from executioner.enumeration import StrEnum
 from executioner.errors import DamagedHistoryError, HistoryError
 from executioner.history.sqlite import sqlite3
 from executioner.model import NextStep
@@ -40,13 +40,13 @@ _SMALLEST = 512  # bytes of a database: a page
 _MAGIC = b"SQLite format 3\0"
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """What stands at a history's path."""
 
-    ABSENT = 1
-    CURRENT = 2
-    OLDER = 3  # an earlier version of our schema: migrated on the first writing use
-    EARLIER_TOOL = 4  # the database of the tool before this one: taken over on the first writing use
+    ABSENT = "absent"
+    CURRENT = "current"
+    OLDER = "older"  # an earlier version of our schema: migrated on the first writing use
+    EARLIER_TOOL = "earlier tool"  # the database of the tool before this one: taken over on the first writing use
 
 
 def schema_text() -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
 
+from executioner.enumeration import StrEnum
 from executioner.history.lock import ProcessIdentity, is_alive, is_held
 from executioner.history.sqlite import sqlite3
 from executioner.record import Record
@@ -18,12 +18,12 @@ SELECT run_id, boot_id, pid, pid_start_ticks, user, host, start_time, config_pat
 FROM run_metadata INDEXED BY run_by_status WHERE status = 'RUNNING' ORDER BY run_id"""
 
 
-class Liveness(Enum):
+class Liveness(StrEnum):
     """What is known of a run that is recorded as RUNNING."""
 
-    ALIVE = 1
-    UNVERIFIED = 2  # the lock file cannot be read: it counts as alive
-    DEAD = 3
+    ALIVE = "alive"
+    UNVERIFIED = "unverified"  # the lock file cannot be read: it counts as alive
+    DEAD = "dead"
 
 
 class UnfinishedRun(Record):

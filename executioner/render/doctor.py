@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 
+from executioner.enumeration import StrEnum
 from executioner.model import NextStep
 from executioner.record import Record
 from executioner.render.text import Palette, count, safe
