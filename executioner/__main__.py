@@ -20,6 +20,9 @@ def run() -> NoReturn:
     try:
         if sys.getfilesystemencoding() != "utf-8":
             _begin_again_in_utf8()
+        from executioner.deferred import defer_modules
+
+        defer_modules()
         from executioner.cli import main_script
     except KeyboardInterrupt:
         os._exit(130)

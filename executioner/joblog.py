@@ -6,13 +6,12 @@ footer line after each attempt, and remembers the byte range between them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
-from functools import lru_cache
 
 from executioner.folders import file_id, make_folder, open_regular
+from executioner.lean import lru_cache, suppress
 from executioner.record import Record
 from executioner.render.text import duration, safe
 
@@ -148,9 +147,9 @@ def end(frame: Frame, verdict: str, seconds: float) -> Section:
             fault = os.strerror(errno.ENOSPC)
     except OSError as exc:
         fault = exc.strerror
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             size = os.fstat(fd).st_size
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.close(fd)
     return Section(start if intact else 0, size, intact, fault)
 

@@ -66,13 +66,18 @@ def _refuse(value: object) -> object:
 
 
 if _json is not None:
-    in_quotes = _json.encode_basestring
-    _sorted = _json.make_encoder(None, _refuse, _json.encode_basestring_ascii, None, ": ", ", ", True, False, True)
+    in_quotes, _in_ascii = _json.encode_basestring, _json.encode_basestring_ascii
+    _sorted = _json.make_encoder(None, _refuse, _in_ascii, None, ": ", ", ", True, False, True)
     _compact = _json.make_encoder(None, _refuse, in_quotes, None, ":", ",", True, False, True)
+    _in_order = _json.make_encoder(None, _refuse, _in_ascii, None, ": ", ", ", False, False, True)
 
     def dumps(value: object) -> str:
         """The text of a value, its keys sorted."""
         return "".join(_sorted(value, 0))
+
+    def one_line(value: object) -> str:
+        """The text of a value, its keys in their order."""
+        return "".join(_in_order(value, 0))
 
     def canonical(value: object) -> str:
         """The text of a value that is the same for equal values: keys sorted, no spaces, in Unicode."""
@@ -81,10 +86,24 @@ if _json is not None:
 else:
     import json
 
-    in_quotes = json.encoder.encode_basestring
+    in_quotes, _in_ascii = json.encoder.encode_basestring, json.encoder.encode_basestring_ascii
 
     def dumps(value: object) -> str:  # noqa: D103
         return json.dumps(value, sort_keys=True)
 
+    def one_line(value: object) -> str:  # noqa: D103
+        return json.dumps(value)
+
     def canonical(value: object) -> str:  # noqa: D103
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def indented(value: object, margin: str = "\n") -> str:
+    """The text of a value as people read it, a line an entry; ``margin`` is what its own lines begin with."""
+    deeper = margin + "  "
+    if value and isinstance(value, dict):
+        entries = [f"{_in_ascii(key)}: {indented(one, deeper)}" for key, one in value.items()]
+        return f"{{{deeper}{f',{deeper}'.join(entries)}{margin}}}"
+    if value and isinstance(value, list | tuple):
+        return f"[{deeper}{f',{deeper}'.join([indented(one, deeper) for one in value])}{margin}]"
+    return one_line(value)

@@ -7,13 +7,12 @@ descends from it. Processes of which none of that may be read (another user's) a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from executioner.family import BOOT_CLOCK, Family, Process, ProcessTable, one_process, process_table
-from executioner.lean import signal
+from executioner.lean import signal, suppress
 from executioner.record import Record
 
 _FIRST_LOOK_S = 0.02
@@ -57,7 +56,7 @@ def outputs_of(table: ProcessTable) -> Outputs:
     for process in table:
         names = found[process.pid] = set()
         for fd in (1, 2):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 names.add(os.readlink(f"/proc/{process.pid}/fd/{fd}"))
     return found
 
@@ -156,7 +155,7 @@ def of_dead_runners(history: str) -> list[Orphan]:
         alive = one_process(runner)
         if alive is not None and abs(alive.created_at * ticks_a_second - ticks) < 2:
             continue
-        with contextlib.suppress(psutil.Error, OSError):
+        with suppress(psutil.Error, OSError):
             if psutil.Process(process.pid).environ().get("EXECUTIONER_DB") == history:
                 job = rest.rpartition("/")[0]
                 found.setdefault((run_id, job), Orphan(run_id, job, process.pid, process.group))

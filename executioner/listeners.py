@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 
@@ -16,6 +15,7 @@ from executioner.events import (
     RunInterrupted,
     Warned,
 )
+from executioner.lean import suppress
 from executioner.model import FAILURES, JobStatus
 from executioner.render.error import warning_text
 from executioner.render.progress import event_line, interrupted_line, output_lines
@@ -78,12 +78,12 @@ class RunLog:
     def write_all(self, lines: Sequence[tuple[float, str]]) -> None:
         """Add lines, each with its time. A full disk loses them, never the run."""
         text = "".join([f"{local_time(at)} {line}\n" for at, line in lines])
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.write(self._fd, text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Close the file. On a network file system that may be where a full disk is told of."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.close(self._fd)
 
 

@@ -11,7 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple as Record
 else:
-    from collections import _tuplegetter  # what collections.namedtuple reads fields with
+    try:
+        from _collections import _tuplegetter  # what collections.namedtuple reads fields with
+    except ImportError:
+        from collections import _tuplegetter
 
     class _Fields(type):
         """Gives a class its fields, in the order of its annotations."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from time import monotonic
-from types import FrameType
 
 from executioner.lean import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 _NEVER = float("inf")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

@@ -37,7 +37,7 @@ EFFECTS = (
 ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
-TOP = ("arguments", "parser", "cli", "__main__")
+TOP = ("deferred", "arguments", "parser", "cli", "__main__")
 FOLDERS = ("folders",)
 LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 
@@ -56,8 +56,10 @@ PURE_EXCEPTIONS = {
     ("config.parse", "_sha256"),
     ("jsontext", "_json"),
     ("jsontext", "sys"),
+    ("lean", "_functools"),
     ("lean", "_heapq"),
     ("lean", "_signal"),
+    ("record", "_collections"),
     ("record", "collections"),
     ("render.runs", "tabulate"),
     ("render.runs", "wcwidth"),

@@ -44,7 +44,7 @@ def doctor(context: Context) -> int:
     out = context.terminal.out
     problem = any(one.level is Level.PROBLEM for one in findings)
     if options.json:
-        from executioner.render.data import indented
+        from executioner.jsontext import indented
 
         out.write(indented(doctor_object(findings)) + "\n")
     elif problem or not options.quiet:

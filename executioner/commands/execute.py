@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from executioner.family import token
 from executioner.folders import is_below, make_folder
 from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter, NewJob, NewRun
+from executioner.lean import suppress
 from executioner.listeners import Reporter, RunLog, Tally
 from executioner.model import Job, Workflow
 from executioner.plan import Action, Agenda, Plan
@@ -226,7 +226,7 @@ class Execution:
         except BaseException:
             self._writer.abandon()
             if self._log.fd >= 0:
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     os.unlink(self._log.path)
             raise
 

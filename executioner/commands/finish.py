@@ -164,7 +164,7 @@ class Finish:
             )
             self._print_summary(report, "" if good else self._complaint(report, error))
         if options.json and error is None:
-            from executioner.render.data import indented
+            from executioner.jsontext import indented
 
             terminal.out.write(indented(self._writer.run_object()) + "\n")
 

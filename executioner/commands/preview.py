@@ -50,7 +50,7 @@ def show_preview(context: Context, lines: Iterable[str], data: Callable[[], obje
     """Show a plan as a screen, or as JSON where that is wanted."""
     out = context.terminal.out
     if context.options.json:
-        from executioner.render.data import indented
+        from executioner.jsontext import indented
 
         out.write(indented(data()) + "\n")
     else:

@@ -9,10 +9,11 @@ from executioner.commands.context import Context, run_flags
 from executioner.commands.evidence import CHANGED, config_state, evidence, last_output
 from executioner.commands.past import Past, find_run, open_past, waiting_spool
 from executioner.history.query import RunFilter
+from executioner.jsontext import indented
 from executioner.model import FAILURES, RunStatus
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
-from executioner.render.data import csv_lines, indented
+from executioner.render.data import csv_lines
 from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
 from executioner.render.text import log_path, quoted, shown_path
 from executioner.suggest import hints

@@ -87,7 +87,7 @@ def validate(context: Context) -> int:
             "application_name": workflow.name,
             "jobs": len(workflow.jobs),
         }
-        from executioner.render.data import indented
+        from executioner.jsontext import indented
 
         terminal.out.write(indented(facts) + "\n")
     elif not context.options.quiet:

@@ -7,7 +7,6 @@ exist, what checks a plugin adds) comes in as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from os.path import basename, dirname, isabs, join, normpath, splitext
 
 from executioner.config.jobs import (
@@ -24,6 +23,7 @@ from executioner.config.keys import APPLICATION, PLUGIN_ENTRY, split_addresses
 from executioner.config.problems import MOST_OF_PATH, Problems, printable, quoted
 from executioner.config.text import read
 from executioner.errors import ConfigError, Problem
+from executioner.lean import suppress
 from executioner.model import NextStep, Notification, Plugin, Workflow
 
 TYPE_CHECKING = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ from executioner.folders import sync_folder
 from executioner.history import files
 from executioner.history.lock import LockFile
 from executioner.history.sqlite import sqlite3
+from executioner.lean import suppress
 
 
 def create(path: str, mode: int) -> list[str]:
@@ -20,7 +20,7 @@ def create(path: str, mode: int) -> list[str]:
     """
     remarks = _set_aside(path)
     draft = path + ".new"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(draft)
     fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
@@ -64,7 +64,7 @@ def _set_aside(path: str) -> list[str]:
     """Move the write-ahead log of a removed database away: it must not be mixed into a new one."""
     remarks = []
     for ending in ("-wal", "-shm", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.replace(path + ending, f"{path}{ending}.orphaned")
             if ending != "-shm":
                 remarks.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from executioner.enumeration import StrEnum
 from executioner.errors import DamagedHistoryError, HistoryError
 from executioner.history.sqlite import sqlite3
+from executioner.lean import closing, contextmanager, suppress
 from executioner.model import NextStep
 
 TYPE_CHECKING = False
@@ -237,7 +237,7 @@ def _says_it_is_ours(path: str) -> bool:
 
 
 def _answers(database: str) -> Facts:
-    with contextlib.closing(sqlite3.connect(database, uri=True, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database, uri=True, isolation_level=None)) as connection:
         return facts(connection)
 
 
@@ -256,7 +256,7 @@ def facts(connection: sqlite3.Connection) -> Facts:
     )
 
 
-@contextlib.contextmanager
+@contextmanager
 def private_copy(path: str) -> Iterator[str]:
     """A copy of a database and its logs in a folder of its own, for as long as it is used.
 
@@ -271,7 +271,7 @@ def private_copy(path: str) -> Iterator[str]:
             before = _states(path)
             for ending, state in zip(_PARTS, before, strict=True):
                 if state is not None:
-                    with contextlib.suppress(FileNotFoundError):
+                    with suppress(FileNotFoundError):
                         shutil.copyfile(path + ending, copy + ending)
             if _states(path) == before:
                 break  # nothing was written meanwhile: the parts belong together

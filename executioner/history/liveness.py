@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from executioner.enumeration import StrEnum
 from executioner.history.lock import ProcessIdentity, is_alive, is_held
 from executioner.history.sqlite import sqlite3
+from executioner.lean import contextmanager
 from executioner.record import Record
 from executioner.times import from_utc_text
 
@@ -70,14 +70,14 @@ def _liveness(lock_path: str, run_id: int, process: ProcessIdentity) -> Liveness
     return Liveness.UNVERIFIED if held is None else Liveness.DEAD
 
 
-@contextlib.contextmanager
+@contextmanager
 def settled(connection: sqlite3.Connection, lock_path: str) -> Iterator[Mapping[int, Liveness]]:
     """A read transaction, and of the runs that are RUNNING in it whether they live."""
     with settled_runs(connection, lock_path) as recorded:
         yield {run.run_id: run.liveness for run in recorded}
 
 
-@contextlib.contextmanager
+@contextmanager
 def settled_runs(connection: sqlite3.Connection, lock_path: str) -> Iterator[Sequence[UnfinishedRun]]:
     """A read transaction, and what is known of the runs that are RUNNING in it.
 

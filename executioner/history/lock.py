@@ -11,7 +11,6 @@ Linux: fcntl_locking(2), "Open file description locks". Where the platform lacks
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -21,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from executioner.errors import HistoryError
+from executioner.lean import contextmanager
 
 _SETLK = getattr(fcntl, "F_OFD_SETLK", None)
 _GETLK = getattr(fcntl, "F_OFD_GETLK", None)
@@ -66,7 +66,7 @@ class LockFile:
         if _SETLK is not None:
             fcntl.fcntl(self._fd, _SETLK, _region(fcntl.F_UNLCK, byte))
 
-    @contextlib.contextmanager
+    @contextmanager
     def guard(self, wait_s: float = 30.0) -> Iterator[None]:
         """Hold byte 0, waiting for whoever has it.
 

@@ -6,7 +6,6 @@ backup beside the file. For reading it is done to a copy in memory.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from executioner.history import files
 from executioner.history.create import create_schema, statements
 from executioner.history.earlier import Taken, take_over
 from executioner.history.sqlite import sqlite3
+from executioner.lean import closing, suppress
 from executioner.render.text import count
 
 _MOST_BACKUPS = 1000
@@ -39,7 +39,7 @@ def bring_up(path: str, mode: int) -> list[str]:
     """
     connection = sqlite3.connect(files.uri(path, "mode=rw"), uri=True, isolation_level=None, timeout=0.1)
     try:
-        with contextlib.closing(connection):
+        with closing(connection):
             return _bring_up(connection, path, mode)
     except (sqlite3.Error, OSError) as exc:
         if isinstance(exc, sqlite3.Error) and files.is_busy(exc):
@@ -62,14 +62,14 @@ def _bring_up(connection: sqlite3.Connection, path: str, mode: int) -> list[str]
     try:
         _back_up(path, backup, mode)
         if taking_over:
-            with contextlib.closing(_reading(backup, "&immutable=1")) as source:
+            with closing(_reading(backup, "&immutable=1")) as source:
                 remark = _take_over_in_place(source, connection)
         else:
             _migrate(connection, version)
             remark = f"The history was brought from schema version {version} to {files.SCHEMA_VERSION}"
         files.patiently(connection.execute, "COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):
             connection.rollback()
         if _is_as_before(connection, said):  # else Ctrl-C came when all was done, and the backup is needed
             _remove(backup)
@@ -129,8 +129,8 @@ def _back_up(path: str, backup: str, mode: int) -> None:
     try:
         os.fchmod(fd, mode)
         with (
-            contextlib.closing(_reading(path)) as source,
-            contextlib.closing(sqlite3.connect(files.uri(draft, "mode=rw"), uri=True)) as target,
+            closing(_reading(path)) as source,
+            closing(sqlite3.connect(files.uri(draft, "mode=rw"), uri=True)) as target,
         ):
             target.execute("PRAGMA synchronous = OFF")  # synced as a whole, below
             source.backup(target)
@@ -148,7 +148,7 @@ def _back_up(path: str, backup: str, mode: int) -> None:
 def _remove(draft: str) -> None:
     """Remove a copy that was not finished, and what belongs to it."""
     for ending in ("", "-journal", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(draft + ending)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from math import isfinite
@@ -13,6 +12,7 @@ from executioner.history.liveness import NO_RESULT, Liveness
 from executioner.history.query import RESUMABLE, SELECT_RUN, Row
 from executioner.history.sqlite import sqlite3
 from executioner.jsontext import loads
+from executioner.lean import closing
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run, RunDetails
 
 TYPE_CHECKING = False
@@ -104,7 +104,7 @@ def reading(
             if before[-1] and (theirs or files.is_anothers(path)) and not os.path.exists(f"{path}-shm"):
                 return _read_copy(path, work)
             if before[-1]:
-                with contextlib.closing(_open(files.uri(path, "mode=ro"))) as connection:
+                with closing(_open(files.uri(path, "mode=ro"))) as connection:
                     return work(connection)
             try:
                 result = work(file.at(path, before))
@@ -134,7 +134,7 @@ def _read_copy(path: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
     try:
         with (
             files.private_copy(path) as copy,
-            contextlib.closing(_open(files.uri(copy, "mode=rw"))) as connection,
+            closing(_open(files.uri(copy, "mode=rw"))) as connection,
         ):
             return work(connection)
     except files.FAULTS as exc:

@@ -6,7 +6,6 @@ was removed during the run, the rows as a whole. ``putback`` puts them back.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from math import isfinite
 
 from executioner.errors import UsageError
 from executioner.folders import open_regular, sync_folder
+from executioner.lean import suppress
 from executioner.model import JobStatus
 from executioner.record import Record
 from executioner.records import JOB_COLUMNS, RUN_COLUMNS
@@ -89,7 +89,7 @@ def write(base: str, content: Mapping[str, object]) -> str:
             os.fsync(fd)
         sync_folder(os.path.dirname(path))
     except BaseException:
-        with contextlib.suppress(OSError):  # half a spool is none
+        with suppress(OSError):  # half a spool is none
             os.unlink(path)
         raise
     return path

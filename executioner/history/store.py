@@ -9,7 +9,6 @@ can only make a job run again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,6 +25,7 @@ from executioner.history.liveness import NO_RESULT, UnfinishedRun, unfinished_ru
 from executioner.history.lock import LockFile, ProcessIdentity
 from executioner.history.sqlite import sqlite3
 from executioner.jsontext import dumps
+from executioner.lean import contextmanager, suppress
 from executioner.model import NextStep
 from executioner.record import Record
 from executioner.render.text import count
@@ -268,7 +268,7 @@ class HistoryWriter:
 
     def abandon(self) -> None:
         """Take back all since ``begin``."""
-        with contextlib.suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):
             self._connection.rollback()
         self._forget_past()
 
@@ -342,7 +342,7 @@ class HistoryWriter:
     def _forget_past(self) -> None:
         """Close it again, where it is open: as long as it is, closing ours does not fold the log in."""
         if self._reads_past:
-            with contextlib.suppress(sqlite3.Error):
+            with suppress(sqlite3.Error):
                 self._execute(_DETACH_PAST)
                 self._reads_past = False
 
@@ -384,7 +384,7 @@ class HistoryWriter:
                 )
             self._execute("COMMIT")
         except (sqlite3.Error, UnicodeError, OverflowError) as exc:
-            with contextlib.suppress(sqlite3.Error):
+            with suppress(sqlite3.Error):
                 self._connection.rollback()
             if not isinstance(exc, sqlite3.Error):  # a value that SQLite cannot hold
                 raise HistoryError(f"The history cannot be written: {exc}", self.path) from exc
@@ -490,7 +490,7 @@ class HistoryWriter:
         return self._lost("SELECT * FROM job_history WHERE run_id = ? ORDER BY position, id")
 
     def _lost(self, query: str) -> Iterator[dict[str, object]]:
-        with contextlib.suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):
             cursor = self._execute(query, (self.run_id,))
             names = [column[0] for column in cursor.description]
             for row in cursor.fetchall():
@@ -528,7 +528,7 @@ class HistoryWriter:
             self._last = keep_log_apart(self.path)  # goes with us, when all statements have gone
         self._connection.close()  # the last connection checkpoints
 
-    @contextlib.contextmanager
+    @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what SQLite and the system raise into an error that a user can read."""
         try:
@@ -546,7 +546,7 @@ class HistoryWriter:
 
     def _keep_log_short(self) -> None:
         self._check_place()
-        with contextlib.suppress(OSError, sqlite3.Error):
+        with suppress(OSError, sqlite3.Error):
             if os.stat(self.path + "-wal").st_size > CHECKPOINT_BYTES and self._lock.try_hold(0):
                 try:
                     self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

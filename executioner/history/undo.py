@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from executioner.history import files
 from executioner.history.sqlite import sqlite3
+from executioner.lean import suppress
 
 
 def take_back(connection: sqlite3.Connection) -> None:
@@ -14,7 +13,7 @@ def take_back(connection: sqlite3.Connection) -> None:
     If only the sync failed it stands there whole, and whoever opens the database next without its shared
     memory, after a crash say, would find it. Best effort: the disk is not well.
     """
-    with contextlib.suppress(*files.FAULTS):
+    with suppress(*files.FAULTS):
         connection.rollback()
         connection.execute("PRAGMA busy_timeout = 100")
         connection.execute("PRAGMA synchronous = OFF")
@@ -24,7 +23,7 @@ def take_back(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {files.SCHEMA_VERSION}")
             connection.execute("COMMIT")
         finally:
-            with contextlib.suppress(*files.FAULTS):
+            with suppress(*files.FAULTS):
                 connection.rollback()
             connection.execute("PRAGMA synchronous = FULL")  # for the end, which folds the log in
 
@@ -35,6 +34,6 @@ def keep_log_apart(path: str) -> sqlite3.Connection:
     To be closed after all others, and after their statements: it leaves the log as it is.
     """
     reader = sqlite3.connect(files.uri(path, "mode=ro"), uri=True, isolation_level=None)
-    with contextlib.suppress(*files.FAULTS):
+    with suppress(*files.FAULTS):
         reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return reader

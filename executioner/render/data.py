@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from executioner.jsontext import indented, one_line
 from executioner.render.text import safe
 
-
-def indented(value: object) -> str:
-    """A value as JSON that people can read."""
-    import json  # with its regular expressions; what a run needs is in ``jsontext``
-
-    return json.dumps(value, indent=2)
+_BELOW = "\n  "
 
 
 def json_list_lines(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -19,8 +15,7 @@ def json_list_lines(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
     before = "["
     for one in objects:
         yield before
-        text = indented(one).replace("\n", "\n  ")
-        before = f"  {text},"
+        before = f"  {indented(one, _BELOW)},"
     yield "[]" if before == "[" else before[:-1]
     if before != "[":
         yield "]"
@@ -49,7 +44,5 @@ class _Echo:
 
 def _value(value: object, escape: bool) -> object:
     if isinstance(value, bool | dict | list):
-        import json
-
-        return json.dumps(value)
+        return one_line(value)
     return safe(value) if escape and isinstance(value, str) else value

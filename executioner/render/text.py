@@ -5,8 +5,8 @@ from __future__ import annotations
 import os.path
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 
+from executioner.lean import lru_cache
 from executioner.record import Record
 
 TYPE_CHECKING = False

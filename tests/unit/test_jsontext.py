@@ -27,6 +27,7 @@ VALUES = [
         "ä€𝄞",
         "\ud800",
     ),
+    *([{}, [], [{"b": "ä", "a": 1.5}]],),
     *([], {}, [[]], [1, [2, {"three": [4]}]], {"b": 1, "a": {"d": None, "c": [True]}}, {"ä": "\u2028"}),
 ]
 TEXTS = [
@@ -61,13 +62,25 @@ TEXTS = [
 
 @pytest.mark.parametrize("value", VALUES, ids=ascii)
 def test_a_text_is_that_of_the_package(value: object) -> None:
-    """As ``json.dumps`` with sorted keys; canonical is compact and in Unicode; both read back as the value."""
+    """As ``json.dumps`` with sorted keys; canonical is compact and in Unicode; both read back as the value.
+
+    On one line, or a line an entry, the keys stay in their order.
+    """
     assert jsontext.dumps(value) == json.dumps(value, sort_keys=True)
     compact = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert jsontext.canonical(value) == compact
+    assert jsontext.one_line(value) == json.dumps(value)
+    assert jsontext.indented(value) == json.dumps(value, indent=2)
     assert jsontext.loads(jsontext.dumps(value)) == value
     if isinstance(value, str):
         assert jsontext.in_quotes(value) == compact
+
+
+def test_tuples_are_lists() -> None:
+    """As the package has them, empty ones and those within others."""
+    value = {"z": (), "a": [(1, ({},)), ("x",)]}
+    assert jsontext.indented(value) == json.dumps(value, indent=2)
+    assert jsontext.one_line(value) == json.dumps(value)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +88,7 @@ def test_a_text_is_that_of_the_package(value: object) -> None:
 )
 def test_what_json_has_not_is_refused(value: object) -> None:
     """With a ``TypeError``, as the package does."""
-    for write in (jsontext.dumps, jsontext.canonical):
+    for write in (jsontext.dumps, jsontext.canonical, jsontext.one_line, jsontext.indented):
         with pytest.raises(TypeError):
             write(value)
 

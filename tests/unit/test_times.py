@@ -55,7 +55,33 @@ def test_the_order_of_text_is_that_of_time(one: float, other: float) -> None:
     assert (utc_text(one) < utc_text(other)) == (round(one * 1e6) < round(other * 1e6))
 
 
-@pytest.mark.parametrize("text", ["", "now", "2025-05-23", "2025-13-01T00:00:00.000000Z", "23.05.2025 09:45"])
+@given(st.datetimes())
+def test_every_day_of_the_calendar_is_read(moment: datetime) -> None:
+    """From the year 1 to 9999, leap days included, an instant is the one that datetime says."""
+    expected = moment.replace(microsecond=0, tzinfo=UTC).timestamp()
+    assert from_utc_text(f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}.000000Z") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "now",
+            "2025-05-23",
+            "2025-13-01T00:00:00.000000Z",
+            "2025-02-29T00:00:00.000000Z",
+            "23.05.2025 09:45",
+        ),
+        *(
+            "2025-01-01T24:00:00.000000Z",
+            "2025-01-01 00:00:00.000000Z",
+            "2025-1-001T00:00:00.0Z",
+            f"{'9' * 400}-01",
+        ),
+        *("٢٠٢٥-01-01T00:00:00.000000Z", "1970-01-01T00:00:00.xZ", "--------------------------Z"),
+    ],
+)
 def test_other_text_is_refused(text: str) -> None:
     """What is not of the stored form raises ValueError instead of giving a wrong time."""
     with pytest.raises(ValueError, match=r"."):
