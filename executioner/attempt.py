@@ -191,7 +191,6 @@ class Starter:
         if job.timeout_s is not None:
             running.deadline = running.started_mono + job.timeout_s
         running.announce_at = running.started_mono + _FIRST_SIGN_OF_LIFE_S
-        running.own_peak_kib = self._own_peak_kib()
         try:
             running.environment = self._environment(running)
         except ExecutionerError as exc:
@@ -223,6 +222,7 @@ class Starter:
         except OSError as exc:
             why = f"{exc.strerror}: {exc.filename}" if exc.filename else str(exc.strerror)
             raise CannotStartError(why, exc.errno) from exc
+        running.own_peak_kib = self._own_peak_kib()  # what it began with may be a page more than ours before
 
     def _spawn(self, running: Running) -> int:
         words, fd = self._conditions.words, running.frame.fd

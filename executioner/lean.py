@@ -84,7 +84,12 @@ else:
 
     def contextmanager(function):
         """A decorator: a function that yields once makes contexts."""
-        return lambda *args, **named: _Context(function(*args, **named))
+
+        def make(*args, **named):
+            return _Context(function(*args, **named))
+
+        make.__wrapped__ = function
+        return make
 
 
 __all__ = ["closing", "contextmanager", "heapify", "heappop", "heappush", "lru_cache", "signal", "suppress"]

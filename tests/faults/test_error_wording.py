@@ -58,13 +58,16 @@ def test_what_the_program_says(
 _ELSEWHERE = {
     "__init__.py": "Python's own error of a name that is not there",
     "config/samples.py": "configs",
+    "enumeration.py": "errors that only a fault of the program could raise",
     "graph.py": "errors that only a fault of the program could raise",
     "history/query.py": "SQL",
     "jsontext.py": "errors that only a fault of the program could raise",
+    "lean.py": "errors that only a fault of the program could raise",
     "mounts.py": "names of file systems",
     "record.py": "errors that only a fault of the program could raise",
     "resume.py": "reasons in previews (tests/test_resume_changed.py)",
     "suggest.py": "hints of --show-run and of the summary (tests/unit/test_suggest.py)",
+    "times.py": "an error that says to its callers that a time is unknown",
 }
 _QUIET_FUNCTIONS = {"json_schema", "markdown_tables", "_table", "words"}
 #: Calls that take a text of the help or the documentation, or a type in quotes, and as which argument.
