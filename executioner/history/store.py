@@ -177,7 +177,8 @@ class HistoryWriter:
             self._connection = connect(path, self._lock)
             self._file = file_id(path)
             self._identity = identity(self._connection, path)
-        self._execute = self._connection.cursor().execute
+        cursor = self._connection.cursor()
+        self._execute, self._execute_each = cursor.execute, cursor.executemany
         self._opened = True
 
     def identity(self) -> Mapping[str, bytes]:
@@ -300,7 +301,7 @@ class HistoryWriter:
                         max(0, min(_GROWTH_BYTES, room)),
                     )
 
-        self._connection.executemany(_INSERT_JOB, fresh())
+        self._execute_each(_INSERT_JOB, fresh())
         self._execute(_FREE_ROOM, (run_id,))
         if run.parent_run_id is not None:
             self._copy_results(run, run_id, reused)
@@ -376,7 +377,7 @@ class HistoryWriter:
         try:
             self._execute("BEGIN IMMEDIATE")
             for statement, values in self._statements():
-                self._connection.executemany(statement, values)
+                self._execute_each(statement, values)
             if end is not None:
                 columns = run_columns(end)
                 self._execute(
