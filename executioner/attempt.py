@@ -110,7 +110,7 @@ class Running:
 
     def memory_mb(self) -> float | None:
         """The peak of its largest process; None where it lies below what it inherited from us."""
-        return self.peak_kib / 1024 if self.peak_kib > self.own_peak_kib else None
+        return self.peak_kib / 1024 if self.peak_kib else None
 
 
 def _own_peak_kib() -> int:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
+from executioner.deferred import load_deferred
 from executioner.family import end_with, kill_group
 from executioner.folders import open_regular
 from executioner.model import Check, Plugin
@@ -71,6 +72,7 @@ BUILT_IN: Mapping[str, Callable[..., object]] = {
 
 def _load(plugin: Plugin) -> dict[str, Callable[..., object]]:
     """The checks that a plugin file adds. Runs its code: call it in a child only."""
+    load_deferred()
     module = ModuleType(f"executioner_plugin_{plugin.name}")
     module.__file__ = plugin.path
     sys.modules[module.__name__] = module  # as pickling and dataclasses expect

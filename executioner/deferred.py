@@ -25,6 +25,14 @@ def defer_modules() -> None:
     sys.modules["functools"] = _Functools("functools")
 
 
+def load_deferred() -> None:
+    """Load what was deferred and is not loaded yet: before code of others runs, which may look at the modules."""
+    for name in ("collections", "functools"):
+        module = sys.modules.get(name)
+        if isinstance(module, _Deferred):
+            module._module()
+
+
 class _Deferred(type(sys)):  # type: ignore[misc]
     """Stands for a module until something of it is asked for, and for whoever imported it by then."""
 
@@ -36,17 +44,17 @@ class _Deferred(type(sys)):  # type: ignore[misc]
     def _module(self) -> Any:
         for name in (self.__name__, f"{self.__name__}.abc"):
             if sys.modules.get(name) in (self, _collections_abc):
-                del sys.modules[name]
+                sys.modules.pop(name, None)
         if self.__name__ == "collections":
             __import__("collections.abc")
         return __import__(self.__name__)
 
 
 class _Functools(_Deferred):
-    """Has the caches itself."""
+    """Has a cache itself, for ``_sqlite3``, which asks for one with each connection."""
 
     def lru_cache(self, *args: object, **named: object) -> Any:
-        """A decorator; with a size alone ours, which is the same but for the name of what is decorated."""
+        """A decorator; with a size alone ours, whose figures are a plain tuple and which copies no names."""
         if len(args) == 1 and type(args[0]) is int and not named:
             return lean.lru_cache(args[0])
         return self._module().lru_cache(*args, **named)

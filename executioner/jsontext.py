@@ -99,7 +99,7 @@ else:
 
 
 def indented(value: object, margin: str = "\n") -> str:
-    """The text of a value as people read it, a line an entry; ``margin`` is what its own lines begin with."""
+    """The text of a value as people read it, a line an entry, keys being texts; ``margin`` begins its lines."""
     deeper = margin + "  "
     if value and isinstance(value, dict):
         entries = [f"{_in_ascii(key)}: {indented(one, deeper)}" for key, one in value.items()]

@@ -64,12 +64,15 @@ else:
             self._steps = steps
 
         def __enter__(self):
-            return next(self._steps)
+            for given in self._steps:
+                return given
+            raise RuntimeError("a context did not begin")
 
         def __exit__(self, kind, exc, trace):
             if exc is None:
-                next(self._steps, None)
-                return False
+                if next(self._steps, self) is self:
+                    return False
+                raise RuntimeError("a context went on after its end")
             try:
                 self._steps.throw(exc)
             except StopIteration:

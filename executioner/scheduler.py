@@ -328,7 +328,8 @@ class Scheduler:
             ended = self._running.get(pid)
             if ended is not None:
                 ended.cpu_s += usage.ru_utime + usage.ru_stime
-                ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
+                if usage.ru_maxrss > ended.own_peak_kib:  # else it is no more than what it began with
+                    ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
                 self._process_ended(ended, os.waitstatus_to_exitcode(status))
 
     def _lost(self, children: Sequence[Running]) -> None:

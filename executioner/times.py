@@ -29,17 +29,19 @@ def from_utc_text(text: str) -> float:
     """
     whole, _, fraction = text.partition(".")
     parts = whole.translate(_APART).split(" ") if len(whole) == _WHOLE_WIDTH else []
-    second = _second(*map(int, parts)) if len(parts) == 6 else 0
-    if _whole(second)[:-1] != whole:
+    minute = _minute(*map(int, parts[:5])) if len(parts) == 6 else 0
+    if _whole(minute)[:-3] != whole[:-2] or whole[-2:] not in _SECONDS:
         raise ValueError(f"no instant as the history stores it: {text!r}")
+    second = minute + int(whole[-2:])
     return second + int(fraction.rstrip("Z") or 0) / 1e6
 
 
 _WHOLE_WIDTH = len("2025-05-23T09:45:00")
+_SECONDS = frozenset(f"{second:02d}" for second in range(62))  # leap seconds, which other programs may write
 _APART = {ord(mark): " " for mark in "-T:"}
 
 
-def _second(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
+def _minute(year: int, month: int, day: int, hour: int, minute: int) -> int:
     """Unix time, by counting the days of years that begin with March: a leap day is then the last one of its year.
 
     ``calendar`` and ``time.strptime`` would do the same, and take 2 ms to load.
@@ -47,7 +49,7 @@ def _second(year: int, month: int, day: int, hour: int, minute: int, second: int
     year -= month < 3
     days = 365 * year + year // 4 - year // 100 + year // 400
     days += (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    return (days - _DAYS_TO_1970) * 86400 + hour * 3600 + minute * 60 + second
+    return (days - _DAYS_TO_1970) * 86400 + hour * 3600 + minute * 60
 
 
 _DAYS_TO_1970 = 719468  # from the first of March of the year 0

@@ -37,8 +37,8 @@ EFFECTS = (
 ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
-TOP = ("deferred", "arguments", "parser", "cli", "__main__")
-FOLDERS = ("folders",)
+TOP = ("arguments", "parser", "cli", "__main__")
+FOLDERS = ("folders", "deferred")
 LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 
 # What records and pure modules may import of the standard library: nothing that reads a

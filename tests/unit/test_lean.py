@@ -84,6 +84,38 @@ def test_a_generator_makes_a_context(library: Any, raised: type[BaseException] |
     assert told == ["begins", "value", *(["took it"] if raised is ValueError else []), "ends"]
 
 
+@BOTH
+@pytest.mark.parametrize("yields", [0, 2])
+@pytest.mark.parametrize("raised", [None, OSError])
+def test_a_generator_that_does_not_yield_once_is_refused(
+    library: Any, yields: int, raised: type[BaseException] | None
+) -> None:
+    """Without a yield, with a second one, and where one follows an error."""
+
+    @library.contextmanager
+    def context() -> Iterator[int]:
+        for number in range(yields):
+            with contextlib.suppress(OSError):
+                yield number
+
+    with pytest.raises(RuntimeError), context():
+        if raised is not None:
+            raise raised
+
+
+@BOTH
+def test_an_error_keeps_the_place_where_it_was_raised(library: Any) -> None:
+    """The lines of the generator, which it passed through, are not in its traceback."""
+
+    @library.contextmanager
+    def context() -> Iterator[None]:
+        yield
+
+    with pytest.raises(ValueError, match="reason") as caught, context():
+        raise ValueError("reason")
+    assert [entry.name for entry in caught.traceback] == ["test_an_error_keeps_the_place_where_it_was_raised"]
+
+
 @pytest.mark.parametrize("cache", [lean.lru_cache, functools.lru_cache], ids=["ours", "theirs"])
 def test_what_was_returned_last_is_kept(cache: Callable[..., Any]) -> None:
     """For as many arguments as it has room for."""

@@ -62,9 +62,15 @@ def test_every_day_of_the_calendar_is_read(moment: datetime) -> None:
     assert from_utc_text(f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}.000000Z") == expected
 
 
+def test_a_leap_second_is_the_next_one() -> None:
+    """Another program may have written it."""
+    assert from_utc_text("2016-12-31T23:59:60.500000Z") == from_utc_text("2017-01-01T00:00:00.500000Z")
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "2016-12-31T23:59:62.000000Z",
         *(
             "",
             "now",
