@@ -332,7 +332,7 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
     if arguments.format == "json" and modes in (["show_log"], ["mark_success"]):
         raise wrong(f"--format json does not go with {flag_of(modes[0])}")
     if not modes:
-        _check_resume(arguments)
+        _check_resume(arguments, given)
     if arguments.mark_success is not None and len(arguments.mark_success) < 2:
         raise wrong("--mark-success: expected a run id and at least one job")
     if arguments.show_log is not None and len(arguments.show_log) > 2:
@@ -346,11 +346,11 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
                 raise wrong(f"{flag_of(name)}: {exc}") from exc
 
 
-def _check_resume(arguments: Arguments) -> None:
+def _check_resume(arguments: Arguments, given: Sequence[str]) -> None:
     """What only goes with a resume, and what contradicts itself."""
     if arguments.resume_from is None:
         for name in ("resume_failed_only", "if_changed"):
-            if getattr(arguments, name) != getattr(Arguments(), name):
+            if name in given:
                 raise wrong(f"{flag_of(name)} goes with --resume-from")
     if arguments.resume_failed_only and arguments.from_job is not None:
         raise wrong("--resume-failed-only does not go with --from-job")
@@ -408,7 +408,7 @@ def options(arguments: Arguments) -> Options:
 
 
 def _env_error(what: str) -> UsageError:
-    return UsageError(f"--env: {what}", "command line", steps=[SEE_OPTIONS])
+    return wrong(f"--env: {what}")
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -184,7 +184,7 @@ def _unknown(word: str, *, alone: bool) -> UsageError:
     longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
     near = longer or difflib.get_close_matches(flag, known, 1, _NEAR)
     meant = f', did you mean "{near[0]}"?' if near else ""
-    return UsageError(f'Unknown option "{flag}"{meant}', "command line", steps=[SEE_OPTIONS])
+    return wrong(f'Unknown option "{flag}"{meant}')
 
 
 def _meant(word: str) -> tuple[str, ...]:
