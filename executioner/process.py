@@ -50,6 +50,7 @@ class Launcher:
         self._null_fd = null_fd
         self._functions = functions
         self._folders: dict[bytes | None, list[str] | None] = {}  # by PATH; None: some are relative
+        self._default = _defaults()
 
     def spawn_shell(self, command: str, environment: Mapping[bytes, bytes], log_fd: int) -> int:
         """Start a command as a shell would run it; returns its pid, which leads its own session.
@@ -116,13 +117,23 @@ class Launcher:
             environment,
             setsid=True,
             setsigmask=(),
-            setsigdef=_RESET,
+            setsigdef=self._default,
             file_actions=(
                 (os.POSIX_SPAWN_DUP2, self._null_fd, 0),
                 (os.POSIX_SPAWN_DUP2, log_fd, 1),
                 (os.POSIX_SPAWN_DUP2, log_fd, 2),
             ),
         )
+
+
+def _defaults() -> tuple[int, ...]:
+    """The signals with which a job does the default; those that our caller ignored it ignores as well.
+
+    Most do so by themselves. But glibc's child asks the kernel for what becomes of each signal that it was not told
+    of, 7 of the 490 us that starting ``true`` and waiting for it takes.
+    """
+    every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # with these nothing else can be done
+    return tuple(number for number in every if number in _RESET or signal.getsignal(number) == signal.SIG_DFL)
 
 
 def _is_twin(words: list[str]) -> bool:

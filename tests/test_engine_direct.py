@@ -1,6 +1,7 @@
 """How commands are started: as /bin/sh would, whether a shell is needed or not; and without any shell."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -291,6 +292,22 @@ def test_what_a_job_inherits_of_its_process(program: Program) -> None:
     assert program.output("shell").decode() == "[0, 1, 2] False\n0 True False\nTrue\n"
     name, ignored = program.output("ignored").split()
     assert name == b"SigIgn:" and int(ignored, 16) & 0x7FFFFFFF == 0
+
+
+def test_a_job_ignores_what_the_caller_of_the_runner_ignored(program: Program) -> None:
+    """Under `nohup` or `trap '' USR1` jobs ignore just these signals, as commands of a shell would; nothing else."""
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 3)
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    program.config({"direct": "grep SigIgn /proc/self/status", "shell": "grep SigIgn /proc/self/status; true"})
+    assert program("-c", "flow.json", preexec_fn=ignore).code == 0
+    internal = 0b11 << 31  # of the C library: 32 and 33
+    for job in ("direct", "shell"):
+        ignored = int(program.output(job).split()[1], 16) & ~internal
+        assert ignored == sum(1 << (number - 1) for number in numbers), job
 
 
 # --- without a shell ----------------------------------------------------------------------
