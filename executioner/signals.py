@@ -47,12 +47,13 @@ class SignalQueue:
         """The next signal's number, at once if one is pending; None when the time is over."""
         if timeout_s is not None and timeout_s <= 0:
             info = signal.sigtimedwait(self._watched, 0)
+            number = info.si_signo if info else None
         else:
             if timeout_s is not None:
                 self._set_alarm(timeout_s)
-            info = signal.sigwaitinfo(self._watched)
-        if info is None or info.si_signo != signal.SIGALRM:
-            return info.si_signo if info else None
+            number = signal.sigwait(self._watched)
+        if number != signal.SIGALRM:
+            return number
         self._alarm_at = _NEVER
         return None
 
