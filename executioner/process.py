@@ -129,8 +129,8 @@ class Launcher:
 def _defaults() -> tuple[int, ...]:
     """The signals with which a job does the default; those that our caller ignored it ignores as well.
 
-    Most do so by themselves. But glibc's child asks the kernel for what becomes of each signal that it was not told
-    of, 7 of the 490 us that starting ``true`` and waiting for it takes.
+    With most they would do so anyhow. But of a signal that it was not told of, glibc's child asks the kernel what
+    becomes of it: 7 of the 490 µs that starting ``true`` and waiting for it takes.
     """
     every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # with these nothing else can be done
     return tuple(number for number in every if number in _RESET or signal.getsignal(number) == signal.SIG_DFL)

@@ -36,6 +36,14 @@ def from_utc_text(text: str) -> float:
     return second + int(fraction.rstrip("Z") or 0) / 1e6
 
 
+def instant(text: object) -> float | None:
+    """Unix time of what a history holds; None where nothing is there, or no instant: somebody has edited it."""
+    try:
+        return from_utc_text(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
 _WHOLE_WIDTH = len("2025-05-23T09:45:00")
 _SECONDS = frozenset(f"{second:02d}" for second in range(62))  # leap seconds, which other programs may write
 _APART = {ord(mark): " " for mark in "-T:"}

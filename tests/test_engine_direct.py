@@ -295,7 +295,7 @@ def test_what_a_job_inherits_of_its_process(program: Program) -> None:
 
 
 def test_a_job_ignores_what_the_caller_of_the_runner_ignored(program: Program) -> None:
-    """Under `nohup` or `trap '' USR1` jobs ignore just these signals, as commands of a shell would; nothing else."""
+    """Under `nohup` or `trap '' USR1` jobs ignore just these signals, as commands of a shell would."""
     numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 3)
 
     def ignore() -> None:

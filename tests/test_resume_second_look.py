@@ -207,6 +207,39 @@ def test_edited_rows_break_no_screen(program: Program, change: str) -> None:
         assert_harmless(result.out + result.err)
 
 
+@pytest.mark.parametrize("text", ["2025-13-01T00:00:00.000000Z", "2025-02-30T10:00:00.000000Z", "soon"])
+@pytest.mark.parametrize("status", ["FAILED", "RUNNING"])
+def test_times_that_are_none_are_unknown(program: Program, text: str, status: str) -> None:
+    """A 13th month, the 30th of February or a word, in each column of times: screens say "unknown" or nothing."""
+    chain(program)
+    program.config({"a": "true"}, application_name="other")
+    assert program("-c", "flow.json").code == 0
+    columns = "start_time = :t, end_time = :t"
+    sql(program.history, f"UPDATE run_metadata SET {columns}".replace(":t", f"'{text}'"))
+    sql(
+        program.history,
+        f"UPDATE job_history SET {columns}, last_run = :t, marked_at = :t".replace(":t", f"'{text}'"),
+    )
+    sql(program.history, "UPDATE job_history SET marked_by = 'eve' WHERE id = 'a'")
+    sql(program.history, f"UPDATE job_history SET status = '{status}' WHERE id = 'c'")
+    shown = program("--show-run", "1")
+    assert "\nStart Time: unknown\nEnd Time: unknown\n" in shown.out
+    listed = program("--list-runs")
+    assert [line.split(" | ")[3].strip() for line in listed.out.splitlines()[4:6]] == ["-", "-"]
+    missing = program("--show-run", "99")
+    assert "\n  Run 2 - SUCCESS - unknown\n" in missing.err
+    marked = program("--mark-success", "1", "a", "--dry-run")
+    assert "is marked already (by eve)" in marked.out + marked.err
+    for args in (
+        ["--resume-from", "1", "--dry-run"],
+        ["--list-runs", "--app", "nothing"],
+        ["--list-runs", "-c", "flow.json"],
+    ):
+        result = program(*args)
+        assert "Internal error" not in result.err
+        assert text not in result.out + result.err
+
+
 @pytest.mark.parametrize("value", ["a\0b", "\ud800", 7, None, ["x"]])
 def test_edited_variables_are_none(program: Program, value: object) -> None:
     """A recorded ``--env`` that no process can be given is not taken over, and leaves no run behind."""

@@ -10,7 +10,7 @@ from executioner.history.lock import ProcessIdentity, is_alive, is_held
 from executioner.history.sqlite import sqlite3
 from executioner.lean import contextmanager
 from executioner.record import Record
-from executioner.times import from_utc_text
+from executioner.times import instant
 
 NO_RESULT = "Its runner ended without recording a result"
 _RUNNING = """
@@ -52,15 +52,8 @@ def unfinished_runs(
     for run_id, boot_id, pid, ticks, user, host, start, config, name in connection.execute(_RUNNING):
         if config_path is None or same_file(config, config_path):
             liveness = _liveness(lock_path, run_id, ProcessIdentity(boot_id, pid, ticks))
-            found.append(UnfinishedRun(run_id, liveness, user, host, pid, _instant(start), config, name))
+            found.append(UnfinishedRun(run_id, liveness, user, host, pid, instant(start) or 0.0, config, name))
     return found
-
-
-def _instant(text: object) -> float:
-    try:
-        return from_utc_text(str(text))
-    except ValueError:  # somebody has edited it
-        return 0.0
 
 
 def _liveness(lock_path: str, run_id: int, process: ProcessIdentity) -> Liveness:

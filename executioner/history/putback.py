@@ -12,7 +12,7 @@ from executioner.history.sqlite import sqlite3
 from executioner.model import JobStatus
 from executioner.record import Record
 from executioner.render.text import local_time
-from executioner.times import from_utc_text
+from executioner.times import instant
 from executioner.verdict import JobOutcome, run_status
 
 TYPE_CHECKING = False
@@ -90,10 +90,8 @@ def _not_known(spool: Spool, *, is_other: bool) -> RunRefusedError:
 
 
 def _shown_time(text: str) -> str:
-    try:
-        return local_time(from_utc_text(text))
-    except ValueError:  # somebody has edited it
-        return text
+    at = instant(text)
+    return text if at is None else local_time(at)
 
 
 def put_back(connection: sqlite3.Connection, spool: Spool, live: Iterable[int], identity: str) -> int:

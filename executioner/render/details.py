@@ -22,7 +22,7 @@ from executioner.render.text import (
     shown_path,
 )
 from executioner.suggest import Survivor, can_retry_failed
-from executioner.times import from_utc_text
+from executioner.times import instant
 
 #: At most so many failed jobs have the end of their log shown, and so many lines of it.
 MOST_PREVIEWS = 3
@@ -116,14 +116,14 @@ def _header(view: RunView, invocation: Invocation, palette: Palette, cwd: str, n
 
 def _times(details: RunDetails, now: float) -> Iterator[str]:
     run = details.run
-    start = None if run.start_time is None else from_utc_text(run.start_time)
+    start, end = instant(run.start_time), instant(run.end_time)
     yield f"Start Time: {'unknown' if start is None else local_time(start)}"
     if run.status == RunStatus.RUNNING:
         if start is not None:
             yield f"Duration: {duration(now - start)} so far"
         return
-    if run.end_time is not None:
-        yield f"End Time: {local_time(from_utc_text(run.end_time))}"
+    if end is not None:
+        yield f"End Time: {local_time(end)}"
     else:
         yield f"End Time: unknown{_last_recorded(details, start)}"
     yield f"Duration: {'unknown' if run.duration_seconds is None else duration(run.duration_seconds)}"
@@ -132,10 +132,10 @@ def _times(details: RunDetails, now: float) -> Iterator[str]:
 def _last_recorded(details: RunDetails, start: float | None) -> str:
     """The last sign of life of a run whose runner died."""
     own = [job for job in details.jobs if job.source_run_id is None]
-    times = [at for job in own for at in (job.end_time, job.last_run) if at is not None]
+    times = [at for job in own for at in map(instant, (job.end_time, job.last_run)) if at is not None]
     if not times:
         return ""
-    last = from_utc_text(max(times))
+    last = max(times)
     same_day = start is not None and local_time(start)[:10] == local_time(last)[:10]
     return f" (last recorded {clock_time(last) if same_day else local_time(last)})"
 
@@ -187,8 +187,9 @@ def _particulars(job: Job, now: float) -> str:
         marked = f" - {_marked(job)}" if job.marked_by is not None else ""
         return (f" ({safe(job.reason)})" if job.reason else "") + marked
     elapsed = job.duration_seconds
-    if job.status == JobStatus.RUNNING and job.start_time is not None:
-        elapsed = now - from_utc_text(job.start_time)
+    start = instant(job.start_time) if job.status == JobStatus.RUNNING else None
+    if start is not None:
+        elapsed = now - start
     time = "" if elapsed is None else f" ({duration(elapsed)})"
     if job.source_run_id is not None:
         own = [f"reused from run {job.source_run_id}"]

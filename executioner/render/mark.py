@@ -9,7 +9,7 @@ from executioner.records import PastJob, Run
 from executioner.render.runs import status_words
 from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED
 from executioner.render.text import Palette, count, local_time, safe
-from executioner.times import from_utc_text
+from executioner.times import instant
 
 
 def mark_lines(run: Run, jobs: Sequence[PastJob], freed: Sequence[str], palette: Palette) -> Iterator[str]:
@@ -52,8 +52,6 @@ def mark_lines(run: Run, jobs: Sequence[PastJob], freed: Sequence[str], palette:
 def _already(job: PastJob) -> str:
     if job.marked_by is None:
         return "has succeeded already"
-    try:
-        at = f", {local_time(from_utc_text(job.marked_at or ''))}"
-    except ValueError:
-        at = ""
-    return f"is marked already (by {safe(job.marked_by)}{at})"
+    at = instant(job.marked_at)
+    when = "" if at is None else f", {local_time(at)}"
+    return f"is marked already (by {safe(job.marked_by)}{when})"

@@ -9,7 +9,7 @@ from executioner.record import Record
 from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.text import Palette, columns, duration, local_time, quoted, safe
-from executioner.times import from_utc_text
+from executioner.times import instant
 
 _TITLE = "Recent Execution History:"
 _HEADERS = ("Run ID", "Application", "Status", "Start Time", "Duration", "Completed/Total")
@@ -57,7 +57,7 @@ def status_words(run: Run) -> str:
 
 
 def _row(run: Run, now: float) -> list[str]:
-    start = None if run.start_time is None else from_utc_text(run.start_time)
+    start = instant(run.start_time)
     elapsed = run.duration_seconds
     if run.status == RunStatus.RUNNING and start is not None:
         elapsed = now - start
@@ -153,16 +153,16 @@ def status_counts(numbers: Mapping[str, int], most: int) -> str:
 
 def newest_text(run: Run) -> str:
     """``newest is run 247, 2025-05-16 02:00:04``."""
-    start = "" if run.start_time is None else f", {local_time(from_utc_text(run.start_time))}"
-    return f"newest is run {run.run_id}{start}"
+    start = instant(run.start_time)
+    return f"newest is run {run.run_id}" + ("" if start is None else f", {local_time(start)}")
 
 
 def recent_lines(runs: Sequence[Run]) -> list[str]:
     """``  Run 249 - FAILED  - 2025-05-23 09:45:00`` for each run."""
     words = [status_words(run) for run in runs]
+    starts = [instant(run.start_time) for run in runs]
     longest = max(map(len, words), default=0)
     return [
-        f"  Run {run.run_id} - {status.ljust(longest)} - "
-        + ("unknown" if run.start_time is None else local_time(from_utc_text(run.start_time)))
-        for run, status in zip(runs, words, strict=True)
+        f"  Run {run.run_id} - {status.ljust(longest)} - {'unknown' if start is None else local_time(start)}"
+        for run, status, start in zip(runs, words, starts, strict=True)
     ]
