@@ -50,6 +50,7 @@ _MOST_STREAMS = 20  # applications that match a pattern; if there are more, all 
 _TIME_SHAPE = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
 _RUN_ID = RUN_COLUMNS.index("run_id")
 _START_TIME = RUN_COLUMNS.index("start_time")
+_WILDCARDS = frozenset("*?[")
 
 # The distinct values of a column, by jumping from one to the next along an index.
 _DISTINCT = """
@@ -118,9 +119,11 @@ def matches(run: Run, wanted: RunFilter, after: Position | None = None) -> bool:
 
 
 def _named(name: str, pattern: str) -> bool:
-    from fnmatch import fnmatchcase
+    if name == pattern or _WILDCARDS.isdisjoint(pattern):
+        return name == pattern
+    from fnmatch import fnmatchcase  # 3 ms, for regular expressions
 
-    return name == pattern or fnmatchcase(name, pattern)
+    return fnmatchcase(name, pattern)
 
 
 class Stream(Record):
