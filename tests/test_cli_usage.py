@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness import ROOT, Program, ended, gate, wait_until
+from resume_tools import screen
 from screens import everything, on_screen, paste, plain
 
 from executioner import __version__
@@ -180,6 +181,43 @@ def test_wrong_usage_runs_and_writes_nothing(program: Program, arguments: list[s
         assert result.err.startswith(f"Error: {message}")
         assert "Traceback" not in result.err
         assert everything(program) == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "there", "meant"),
+    [
+        ("flwo.json", "flow.json", "flow.json"),
+        ("flow", "flow.json", "flow.json"),
+        ("Nightly.json", "nightly.json", "nightly.json"),
+        ("sub/nigthly.json", "sub/nightly.json", "sub/nightly.json"),
+        ("./-flwo.json", "-flow.json", "./-flow.json"),
+        ("flow.jsn", "flow.json", None),
+        ("load.json", "flow.json", None),
+        ("flwo.json", "flow.json/", None),
+        ("flwo.json", "flow\udcff.json", None),
+    ],
+)
+def test_a_misspelt_config_is_found(program: Program, typed: str, there: str, meant: str | None) -> None:
+    """A file of nearly the same name, with the same ending, is named, and the command that previews it works."""
+    program.config({"a": "true"}, name="good.txt")
+    path = program.folder / there
+    path.parent.mkdir(exist_ok=True)
+    if there.endswith("/"):
+        path.mkdir()
+    else:
+        (program.folder / "good.txt").rename(path)
+    code, out, err = screen(program, "-c", typed)
+    if meant is None:
+        assert (code, "did you mean" in err, "--simple-config" in err) == (2, False, True)
+        return
+    assert (code, out, err) == (
+        2,
+        "",
+        f"Error: The config cannot be read: No such file or directory, did you mean {meant}? ({typed})\n"
+        "Nothing was run. To preview it:\n"
+        f"  executioner.py -c {meant} --dry-run\n",
+    )
+    assert program("-c", meant, "--dry-run").code == 0
 
 
 def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> None:

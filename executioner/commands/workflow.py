@@ -10,7 +10,7 @@ from executioner.commands.context import Context, Options
 from executioner.config.parse import parse
 from executioner.errors import UsageError
 from executioner.model import NextStep, Plugin, Workflow
-from executioner.render.text import count, safe, shown_path, storable
+from executioner.render.text import count, quoted, safe, shown_path, storable
 
 
 def load(context: Context) -> Workflow:
@@ -28,10 +28,13 @@ def load(context: Context) -> Workflow:
     try:
         content = config_content(path)
     except OSError as exc:
-        missing = isinstance(exc, FileNotFoundError)
-        raise _unreadable(
-            name, exc.strerror or str(exc), _instead(context.options, name, path) if missing else ()
-        ) from exc
+        why = exc.strerror or str(exc)
+        steps: Sequence[NextStep] = ()
+        if isinstance(exc, FileNotFoundError):
+            near = _near(name, path)
+            why += "" if near is None else f", did you mean {quoted(near)}?"
+            steps = _instead(context.options, name, path, near)
+        raise _unreadable(name, why, steps) from exc
     return parse(
         content,
         path=_plain_path(path),
@@ -39,7 +42,7 @@ def load(context: Context) -> Workflow:
         home=os.path.expanduser("~"),
         is_folder=os.path.isdir,
         plugin_checks=_plugin_checks,
-        steps=[NextStep("To check again:", ("-c", f"./{name}" if name.startswith("-") else name, "--validate"))],
+        steps=[NextStep("To check again:", ("-c", _as_argument(name), "--validate"))],
     )
 
 
@@ -58,15 +61,39 @@ def _plain_path(path: str) -> str:
         return os.path.realpath(path)
 
 
-def _instead(options: Options, name: str, path: str) -> Sequence[NextStep]:
-    """What to type where there is no such config."""
+def _near(name: str, path: str) -> str | None:
+    """The file beside a missing one that was probably meant: its ending was left out, or letters differ."""
+    from executioner.config.problems import nearest
+
+    folder, word = os.path.split(path)
+    stem, ending = os.path.splitext(word)
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file() and storable(entry.name) == entry.name]
+    except OSError:
+        return None
+    # the ending is the same, so it says nothing of how near a name is
+    stems = [os.path.splitext(other)[0] for other in names if os.path.splitext(other)[1] == (ending or ".json")]
+    near = nearest(stem, stems)
+    return None if near is None else _as_argument(os.path.join(os.path.dirname(name), near + (ending or ".json")))
+
+
+def _as_argument(name: str) -> str:
+    """A file name as an option's value: one that begins with a hyphen would be taken for an option."""
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _instead(options: Options, name: str, path: str, near: str | None) -> Sequence[NextStep]:
+    """What to type where there is no such config, but perhaps one of nearly the same name."""
+    if options.resume_from is None and near is not None:
+        return [NextStep("To preview it:", ("-c", near, "--dry-run"))]
     if options.resume_from is None:
         into = name if os.path.isdir(os.path.dirname(path)) and not name.endswith("/") else None
         return [NextStep("To start with a small example:", ("--simple-config",), into=into)]
     db = () if options.db is None else ("--db", options.db)
     again = (*db, "--resume-from", options.resume_from, "--dry-run")
     return [
-        NextStep("If it was moved, to preview it:", ("-c", "NEW_PATH", *again)),
+        NextStep("If it was moved, to preview it:", ("-c", near or "NEW_PATH", *again)),
         NextStep("To preview it with the config that the run was started with:", again),
     ]
 
