@@ -1,22 +1,15 @@
-"""``--show-run``: what became of one run and its jobs."""
+"""``--show-run``: what became of one run and its jobs, on a screen or for scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from time import time
 
-from executioner.commands.context import Context, run_flags
-from executioner.commands.evidence import CHANGED, config_state, evidence, last_output
-from executioner.commands.past import Past, find_run, open_past, waiting_spool
-from executioner.history.query import RunFilter
+from executioner.commands.context import Context
+from executioner.commands.past import find_run, open_past
 from executioner.jsontext import indented
-from executioner.model import FAILURES, RunStatus
-from executioner.records import Job, Run, RunDetails
-from executioner.render.command import Invocation
+from executioner.records import Job, RunDetails
 from executioner.render.data import csv_lines
-from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView, details_lines
-from executioner.render.text import log_path, quoted, shown_path
-from executioner.suggest import hints
 
 
 def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
@@ -36,9 +29,12 @@ def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
         jobs = [job for job in details.jobs if not statuses or job.status in statuses]
         _write_data(context, details._replace(jobs=jobs))
         return 0
+    from executioner.commands.run_view import command_line, run_view  # 3 ms, which scripts save
+    from executioner.render.details import details_lines
+
     out = context.terminal.out
-    view = _view(context, past, details, frozenset(statuses))
-    typed = _typed(context, past, details.run)
+    view = run_view(context, past, details, frozenset(statuses))
+    typed = command_line(context, past, details.run)
     out.write_lines(details_lines(view, typed, out.palette, context.cwd, time()))
     return 0
 
@@ -51,62 +47,3 @@ def _write_data(context: Context, details: RunDetails) -> None:
         return
     rows = ((details.run.run_id, *job) for job in details.jobs)
     out.write_lines(csv_lines(("run_id", *Job._fields), rows, escape=out.is_terminal))
-
-
-def _typed(context: Context, past: Past, run: Run) -> Invocation:
-    """How to print commands that go on from a run: with its config and the flags that it was given."""
-    config = None if run.config_path is None else shown_path(run.config_path, context.cwd)
-    return past.typed._replace(config=config, flags=run_flags(run.options or {}))
-
-
-def _view(context: Context, past: Past, details: RunDetails, statuses: frozenset[str]) -> RunView:
-    run = details.run
-    failed = [job for job in details.jobs if job.status in FAILURES and (not statuses or job.status in statuses)]
-    previewed = [job for job in failed if job.log_path is not None or not job.retry_history][:MOST_PREVIEWS]
-    state, exists = config_state(run)
-    found = evidence(past.history, details, previewed, config_changed=state == CHANGED)
-    spool = _spool(context, run)
-    if spool is not None:
-        found = found._replace(lost=())  # how they ended stands there
-    return RunView(
-        details=details,
-        statuses=statuses,
-        config_state=state,
-        config_exists=exists,
-        history_path=past.shown_path,
-        previews=[_preview(job, context.cwd) for job in previewed],
-        hints=hints(found),
-        succeeded_since=_succeeded_since(past, run),
-        survivors=found.survivors,
-        spool=spool,
-    )
-
-
-def _spool(context: Context, run: Run) -> str | None:
-    """The file with those results that the history lacks, as it is shown."""
-    if run.status == RunStatus.RUNNING:
-        return None
-    path = waiting_spool(run)
-    return None if path is None else shown_path(path, context.cwd)
-
-
-def _preview(job: Job, cwd: str) -> Preview:
-    """The last lines that a job's last attempt printed, or why there are none."""
-    if job.log_path is None:
-        return Preview(job, (), "no log is recorded")
-    try:
-        lines = last_output(job, PREVIEW_LINES)
-    except OSError:
-        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
-    except EOFError:
-        return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
-    return Preview(job, lines, "no output")
-
-
-def _succeeded_since(past: Past, run: Run) -> int | None:
-    """The newest run of the same config, if it is newer and succeeded."""
-    if run.config_path is None or run.status in (RunStatus.SUCCESS, RunStatus.RUNNING) or run.resumable:
-        return None
-    wanted = RunFilter(config_paths=(run.config_path,), statuses=("SUCCESS",))
-    newest = next(past.history.find(wanted, 1), None)
-    return newest.run_id if newest is not None and newest.run_id > run.run_id else None

@@ -1,0 +1,78 @@
+"""What the screen of one run shows: its jobs, the ends of their logs, what the rules advise."""
+
+from __future__ import annotations
+
+from executioner.commands.context import Context, run_flags
+from executioner.commands.evidence import CHANGED, config_state, evidence, last_output
+from executioner.commands.past import Past, waiting_spool
+from executioner.history.query import RunFilter
+from executioner.model import FAILURES, RunStatus
+from executioner.records import Job, Run, RunDetails
+from executioner.render.command import Invocation
+from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView
+from executioner.render.text import log_path, quoted, shown_path
+from executioner.suggest import hints
+
+
+def command_line(context: Context, past: Past, run: Run) -> Invocation:
+    """How to print commands that go on from a run: with its config and the flags that it was given."""
+    config = None if run.config_path is None else shown_path(run.config_path, context.cwd)
+    return past.typed._replace(config=config, flags=run_flags(run.options or {}))
+
+
+def run_view(context: Context, past: Past, details: RunDetails, statuses: frozenset[str]) -> RunView:
+    """What the screen of a run shows; ``statuses``: of which jobs, all if it is empty.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    run = details.run
+    failed = [job for job in details.jobs if job.status in FAILURES and (not statuses or job.status in statuses)]
+    previewed = [job for job in failed if job.log_path is not None or not job.retry_history][:MOST_PREVIEWS]
+    state, exists = config_state(run)
+    found = evidence(past.history, details, previewed, config_changed=state == CHANGED)
+    spool = _spool(context, run)
+    if spool is not None:
+        found = found._replace(lost=())  # how they ended stands there
+    return RunView(
+        details=details,
+        statuses=statuses,
+        config_state=state,
+        config_exists=exists,
+        history_path=past.shown_path,
+        previews=[_preview(job, context.cwd) for job in previewed],
+        hints=hints(found),
+        succeeded_since=_succeeded_since(past, run),
+        survivors=found.survivors,
+        spool=spool,
+    )
+
+
+def _spool(context: Context, run: Run) -> str | None:
+    """The file with those results that the history lacks, as it is shown."""
+    if run.status == RunStatus.RUNNING:
+        return None
+    path = waiting_spool(run)
+    return None if path is None else shown_path(path, context.cwd)
+
+
+def _preview(job: Job, cwd: str) -> Preview:
+    """The last lines that a job's last attempt printed, or why there are none."""
+    if job.log_path is None:
+        return Preview(job, (), "no log is recorded")
+    try:
+        lines = last_output(job, PREVIEW_LINES)
+    except OSError:
+        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
+    except EOFError:
+        return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
+    return Preview(job, lines, "no output")
+
+
+def _succeeded_since(past: Past, run: Run) -> int | None:
+    """The newest run of the same config, if it is newer and succeeded."""
+    if run.config_path is None or run.status in (RunStatus.SUCCESS, RunStatus.RUNNING) or run.resumable:
+        return None
+    wanted = RunFilter(config_paths=(run.config_path,), statuses=("SUCCESS",))
+    newest = next(past.history.find(wanted, 1), None)
+    return newest.run_id if newest is not None and newest.run_id > run.run_id else None
