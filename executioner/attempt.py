@@ -17,7 +17,7 @@ from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
 from executioner.folders import file_id
 from executioner.model import Attempt, Job, JobStatus
-from executioner.process import Launcher
+from executioner.process import Launcher, is_plain
 from executioner.record import Record
 from executioner.verdict import signal_name
 
@@ -272,11 +272,14 @@ def log_fault(exc: OSError, job: Job) -> str:
     return f"its log cannot be written: {exc.strerror}{place}"
 
 
-def exit_reason(exit_code: int, environment: Mapping[bytes, bytes]) -> str:
+def exit_reason(exit_code: int, command: str, environment: Mapping[bytes, bytes]) -> str:
     """Why a command with this exit code, which is not 0, has failed; negative: by a signal."""
     if exit_code < 0:
         return f"Killed by {signal_name(-exit_code)}"
     if exit_code == 127:
+        name = command.split()[0].rstrip(";")  # as written: what is filled in may be a secret
+        if "/" in name and "=" not in name and is_plain(name):
+            return f"Exit code 127 (command not found? {name})"
         path = os.fsdecode(environment.get(b"PATH", b""))
         return f"Exit code 127 (command not found? PATH is {path or 'not set'})"
     return f"Exit code {exit_code}"

@@ -60,7 +60,7 @@ class Launcher:
         Raises:
             OSError: not even the shell could be started.
         """
-        if _PLAIN.issuperset(command):
+        if is_plain(command):
             words = command.split()
             program = self._plain_program(words, environment)
             if program is not None:
@@ -124,6 +124,11 @@ class Launcher:
                 (os.POSIX_SPAWN_DUP2, log_fd, 2),
             ),
         )
+
+
+def is_plain(command: str) -> bool:
+    """Whether a command has nothing in it that means more to a shell than its words."""
+    return _PLAIN.issuperset(command)
 
 
 def _defaults() -> tuple[int, ...]:

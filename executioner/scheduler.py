@@ -347,7 +347,7 @@ class Scheduler:
         del self._running[running.pid]
         if running.phase is Phase.COMMAND:
             if exit_code:
-                reason = attempt.exit_reason(exit_code, running.environment)
+                reason = attempt.exit_reason(exit_code, running.job.command, running.environment)
                 self._attempt_over(running, JobStatus.FAILED, reason, exit_code)
             elif running.job.post_checks:
                 self._enter(running, Phase.POST_CHECKS)

@@ -220,6 +220,22 @@ def test_the_hint_of_127_without_a_path(program: Program) -> None:
     assert program.jobs()["a"]["reason"] == "Exit code 127 (command not found? PATH is not set)"
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("./missing.sh --now", "./missing.sh"),
+        ("bin/missing; exit $?", "bin/missing"),
+        ("A=/x nosuch", "PATH is /usr/bin:/bin"),
+        ("$HOME/missing", "PATH is /usr/bin:/bin"),
+    ],
+)
+def test_the_hint_of_127_of_a_program_that_is_named_by_its_path(program: Program, command: str, told: str) -> None:
+    """It is not looked for on PATH: the hint names it instead, as it is written."""
+    program.config({"a": command})
+    assert program("-c", "flow.json", env={"PATH": "/usr/bin:/bin"}).code == 1
+    assert program.jobs()["a"]["reason"] == f"Exit code 127 (command not found? {told})"
+
+
 @pytest.mark.parametrize("path", ["bin:/usr/bin:/bin", ":/usr/bin:/bin", "/usr/bin::/bin", "/usr/bin:/bin:."])
 def test_relative_entries_of_path_mean_the_folder_of_the_job(program: Program, path: str) -> None:
     """Relative and empty entries of PATH are looked up in the job's working folder, not in the runner's."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness import Program, gate
+from history_tools import sql
 
 
 def appended(program: Program, name: str = "order") -> list[str]:
@@ -232,8 +233,9 @@ def test_too_few_descriptors_mean_fewer_workers_not_failures(program: Program) -
     """
     import resource
 
-    program.config({**{f"j{at}": "sleep 0.05" for at in range(60)}, "long": "sleep 0.4"})
+    program.config({**{f"j{at}": "sleep 0.05" for at in range(60)}, "long": "true"})
     assert program("-c", "flow.json", "-j", "61").code == 0
+    sql(program.history, "UPDATE job_history SET duration_seconds = iif(id = 'long', 60, 1)")
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))

@@ -1014,3 +1014,16 @@ def test_a_fresh_start_although_the_last_run_can_be_resumed(program: Program) ->
     assert screen(program, "-c", "data_pipeline.json").err == note
     assert ran(program) == list(PIPELINE)
     assert screen(program, "-c", "data_pipeline.json", "--dry-run").err == ""
+
+
+def test_the_note_of_a_fresh_start_goes_on_with_the_old_run(program: Program) -> None:
+    """Its command has the flags of the run that it resumes, not those of the fresh start; typed, it works."""
+    program.config({"a": "true", "b": "test -f mended"})
+    assert program("-c", "flow.json", "--env", "A=1", "--continue-on-error").code == 1
+    note = "Note: run 1 FAILED at 1/2 and can be resumed: executioner.py -c flow.json"
+    command = "-c flow.json --env A=1 --continue-on-error --resume-from 1"
+    assert screen(program, "-c", "flow.json", "--env", "B=2", "-j", "3", "--dry-run").err == (
+        f"{note.partition('-c')[0]}{command}\n"
+    )
+    (program.folder / "mended").touch()
+    assert program(*command.split()).code == 0

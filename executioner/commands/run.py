@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from executioner.commands.context import Context, history_path, invocation, run_words
+from executioner.commands.context import Context, history_path, invocation, run_flags, run_words
 from executioner.commands.execute import Environments, Execution
 from executioner.commands.guards import (
     Unproven,
@@ -157,7 +157,7 @@ def _suggest_resume(context: Context, plan: Plan, history: str, typed: Invocatio
 
     newest = _newest(past, plan.workflow)
     if newest is not None and newest.resumable and waiting_spool(newest) is None:
-        command = typed.run("--resume-from", str(newest.run_id))
+        command = typed._replace(flags=run_flags(newest.options or {})).run("--resume-from", str(newest.run_id))
         done = f"{newest.completed_jobs}/{newest.total_jobs}"
         err.write(f"Note: run {newest.run_id} {newest.status} at {done} and can be resumed: {command}\n")
 
