@@ -102,8 +102,13 @@ def indented(value: object, margin: str = "\n") -> str:
     """The text of a value as people read it, a line an entry, keys being texts; ``margin`` begins its lines."""
     deeper = margin + "  "
     if value and isinstance(value, dict):
-        entries = [f"{_in_ascii(key)}: {indented(one, deeper)}" for key, one in value.items()]
+        entries = []
+        for key, one in value.items():  # a comprehension would be a frame more a level
+            entries.append(f"{_in_ascii(key)}: {indented(one, deeper)}")
         return f"{{{deeper}{f',{deeper}'.join(entries)}{margin}}}"
     if value and isinstance(value, list | tuple):
-        return f"[{deeper}{f',{deeper}'.join([indented(one, deeper) for one in value])}{margin}]"
+        entries = []
+        for one in value:
+            entries.append(indented(one, deeper))
+        return f"[{deeper}{f',{deeper}'.join(entries)}{margin}]"
     return one_line(value)

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from executioner.arguments import (
     GROUPS,
@@ -168,14 +169,15 @@ def read_all(argv: Sequence[str]) -> Arguments:
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
         given = arguments.config is not None or arguments.resume_from is not None
-        raise _unknown(rest[0], alone=not given)
+        raise _unknown(rest, alone=not given)
     return arguments
 
 
-def _unknown(word: str, *, alone: bool) -> UsageError:
-    """The error for an argument that no option takes, with what was probably meant."""
+def _unknown(rest: Sequence[str], *, alone: bool) -> UsageError:
+    """The error for arguments that no option takes, with what was probably meant."""
+    word = rest[0]
     if not word.startswith("-"):
-        guess = [NextStep("Did you mean:", _meant(word))] if alone else []
+        guess = [NextStep("Did you mean:", _meant(word, rest[1:]))] if alone else []
         return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, SEE_OPTIONS])
     import difflib
 
@@ -187,12 +189,18 @@ def _unknown(word: str, *, alone: bool) -> UsageError:
     return wrong(f'Unknown option "{flag}"{meant}')
 
 
-def _meant(word: str) -> tuple[str, ...]:
-    """What was probably meant by a word alone."""
+def _meant(word: str, more: Sequence[str]) -> tuple[str, ...]:
+    """What was probably meant by a word that stands alone, and perhaps others behind it."""
     if os.path.exists(word):
         return "-c", word
-    if any(f"--{word}" in option.typed and option.is_switch for option in OPTIONS):
-        return (f"--{word}",)
     if word.isdigit() or word == "last":
         return "--show-run", word
+    for option in OPTIONS:
+        if f"--{word}" in option.typed:
+            if option.is_switch:
+                return (f"--{word}",)
+            several = isinstance(option.value, tuple)
+            value = "last" if several or option.value == "RUN_ID" else str(option.value)
+            given = list(takewhile(lambda other: not other.startswith("-"), more))
+            return f"--{word}", *((given if several else given[:1]) or [value])
     return ("--list-runs",) if word in ("list", "runs", "history", "ls") else ("-c", word)

@@ -132,7 +132,7 @@ def is_plain(command: str) -> bool:
 
 
 def _defaults() -> tuple[int, ...]:
-    """The signals with which a job does the default; those that our caller ignored it ignores as well.
+    """The signals with which a job does the default; those that we ignore, as our caller did, it ignores as well.
 
     With most they would do so anyhow. But of a signal that it was not told of, glibc's child asks the kernel what
     becomes of it: 7 of the 490 µs that starting ``true`` and waiting for it takes.

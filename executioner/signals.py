@@ -30,7 +30,7 @@ def _heard() -> set[int]:
 
 
 class SignalQueue:
-    """The signals of a run, from its creation to the end of the process. Linux: sigwaitinfo(2).
+    """The signals of a run, from its creation to the end of the process. Linux: sigwait(3), sigtimedwait(2).
 
     Time is kept by SIGALRM, which is taken from the queue like the others: when
     ``sigtimedwait`` is interrupted (SIGSTOP, suspend) at the end of its time, Python 3.11

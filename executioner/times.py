@@ -27,13 +27,14 @@ def from_utc_text(text: str) -> float:
     Raises:
         ValueError: the text is not of the stored form.
     """
-    whole, _, fraction = text.partition(".")
+    whole, dot, fraction = text.partition(".")
     parts = whole.translate(_APART).split(" ") if len(whole) == _WHOLE_WIDTH else []
     minute = _minute(*map(int, parts[:5])) if len(parts) == 6 else 0
-    if _whole(minute)[:-3] != whole[:-2] or whole[-2:] not in _SECONDS:
+    micros, end = fraction[:6], fraction[6:]
+    is_fraction = micros.isascii() and micros.isdigit() and len(micros) == 6 and end == "Z"
+    if _whole(minute)[:-3] != whole[:-2] or whole[-2:] not in _SECONDS or not (is_fraction or not dot):
         raise ValueError(f"no instant as the history stores it: {text!r}")
-    second = minute + int(whole[-2:])
-    return second + int(fraction.rstrip("Z") or 0) / 1e6
+    return minute + int(whole[-2:]) + int(micros or 0) / 1e6
 
 
 def instant(text: object) -> float | None:

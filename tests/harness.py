@@ -161,10 +161,10 @@ class Program:
 
         pid, master = pty.fork()
         if pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
             os.chdir(folder or self.folder)
             command = [str(script), *args] if script else self.command(*args)
             os.execve(command[0], command, self.environment({"TERM": "xterm", **(env or {})}))
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
         pending = list(keys)
         screen = b""
         give_up = time.monotonic() + DEADLINE_S

@@ -191,9 +191,10 @@ def test_wrong_usage_runs_and_writes_nothing(program: Program, arguments: list[s
         ("Nightly.json", "nightly.json", "nightly.json"),
         ("sub/nigthly.json", "sub/nightly.json", "sub/nightly.json"),
         ("./-flwo.json", "-flow.json", "./-flow.json"),
-        ("flow.jsn", "flow.json", None),
+        ("flow.jsn", "flow.json", "flow.json"),
         ("load.json", "flow.json", None),
         ("flwo.json", "flow.json/", None),
+        ("flow", "flow.json/", None),
         ("flwo.json", "flow\udcff.json", None),
     ],
 )
@@ -206,18 +207,42 @@ def test_a_misspelt_config_is_found(program: Program, typed: str, there: str, me
         path.mkdir()
     else:
         (program.folder / "good.txt").rename(path)
-    code, out, err = screen(program, "-c", typed)
-    if meant is None:
-        assert (code, "did you mean" in err, "--simple-config" in err) == (2, False, True)
-        return
-    assert (code, out, err) == (
+    did_you_mean = "" if meant is None else f", did you mean {meant}?"
+    to_preview = "" if meant is None else f"To preview that one:\n  executioner.py -c {meant} --dry-run\n"
+    assert screen(program, "-c", typed) == (
         2,
         "",
-        f"Error: The config cannot be read: No such file or directory, did you mean {meant}? ({typed})\n"
-        "Nothing was run. To preview it:\n"
-        f"  executioner.py -c {meant} --dry-run\n",
+        f"Error: The config cannot be read: No such file or directory{did_you_mean} ({typed})\n"
+        f"Nothing was run. {to_preview}"
+        f"To start with a small example:\n  executioner.py --simple-config > {typed}\n",
     )
-    assert program("-c", meant, "--dry-run").code == 0
+    if meant is not None:
+        assert program("-c", meant, "--dry-run").code == 0
+
+
+def test_the_command_with_the_right_config_is_the_one_that_was_typed(program: Program) -> None:
+    """Its options stand in it; who wanted to check the file is told how to check it."""
+    program.config({"a": "true", "b": "true"})
+    assert program("-c", "flow.json").code == 0
+    given = ["--db", "other.db", "--env", "A=1 2", "--workers", "4", "--skip", "b"]
+    line = "executioner.py -c flow.json --db other.db --env 'A=1 2' --workers 4 --skip b --dry-run"
+    assert f"To preview that one:\n  {line}\n" in screen(program, "-c", "flwo.json", *given).err
+    line = "executioner.py -c flow.json --resume-from 1 --skip b --dry-run"
+    found = screen(program, "-c", "flwo.json", "--resume-from", "1", "--skip", "b").err
+    assert f"Nothing was run. To preview that one:\n  {line}\nTo preview it with the config that" in found
+    line = "executioner.py -c flow.json --validate"
+    assert f"To check that one:\n  {line}\n" in screen(program, "-c", "flwo.json", "--validate").err
+
+
+def test_a_misspelt_config_among_many_files(program: Program) -> None:
+    """The same letters win, then the same in capitals; a link in a circle is no hindrance."""
+    program.config({"a": "true"})
+    for at in range(1200):
+        (program.folder / f"flow{at}.json").touch()
+    (program.folder / "loop.json").symlink_to("loop.json")
+    assert "did you mean flow.json? (flow)" in program("-c", "flow").err
+    assert "did you mean flow.json? (FLOW.json)" in program("-c", "FLOW.json").err
+    assert "did you mean" not in program("-c", "loop").err
 
 
 def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> None:

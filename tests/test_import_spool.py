@@ -229,6 +229,15 @@ def test_results_of_another_history_are_refused(program: Program) -> None:
     assert program.run_row(1, other)["application_name"] == "other"
 
 
+def test_a_start_that_is_no_time_is_shown_as_it_stands(program: Program) -> None:
+    """Of a file that somebody has edited: the results are refused as ever, and the run is named."""
+    program.config({"x": "true"})
+    assert program("-c", "flow.json").code == 0
+    (program.folder / SPOOL).parent.mkdir(exist_ok=True)
+    (program.folder / SPOOL).write_text(json.dumps(spool_content(start_time="soon")))
+    assert "They are of run 1 of flow, started soon,\n" in refused(program, "--db", str(program.history)).err
+
+
 def test_a_run_that_is_still_on_is_not_touched(program: Program) -> None:
     """Exit 3 while the runner lives."""
     program.config({"a": "echo $$ > a_pid; read x < gate"})

@@ -681,6 +681,29 @@ def test_a_run_id_alone(program: Program, word: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["show-run", "249"], "--show-run 249"),
+        (["show-run"], "--show-run last"),
+        (["resume-from", "249", "--dry-run"], "--resume-from 249"),
+        (["mark-success", "249", "a", "b", "--yes"], "--mark-success 249 a b"),
+        (["show-log", "--tail", "3"], "--show-log last"),
+        (["list-runs", "--last", "3"], "--list-runs"),
+        (["db", "--list-runs"], "--db PATH"),
+    ],
+)
+def test_an_option_without_its_dashes(program: Program, typed: list[str], meant: str) -> None:
+    """As a subcommand, as other programs have them: the option is named, with what was given to it."""
+    assert program(*typed) == Result(
+        2,
+        "",
+        f'Error: Unexpected argument "{typed[0]}" (command line)\n'
+        f"Did you mean:\n  cd {program.folder} && executioner.py {meant}\n"
+        f"To see all options:\n  cd {program.folder} && executioner.py --help\n",
+    )
+
+
 @pytest.mark.parametrize("odd", ["2026-11-01T00:00:02Z", "soon", b"\x00", None])
 def test_start_times_edited_by_hand_hide_no_other_run(tmp_path: Path, odd: object) -> None:
     """A list by time goes on past rows whose start is none, over every page; without times it has them too."""

@@ -6,15 +6,16 @@ import os
 from collections.abc import Sequence
 
 from executioner.commands.configfile import config_content
-from executioner.commands.context import Context, Options
+from executioner.commands.context import Context, run_flags, run_words, stored_options
 from executioner.config.parse import parse
 from executioner.errors import UsageError
 from executioner.model import NextStep, Plugin, Workflow
+from executioner.render.command import Invocation
 from executioner.render.text import count, quoted, safe, shown_path, storable
 
 
-def load(context: Context) -> Workflow:
-    """The workflow of ``--config``.
+def load(context: Context, *, only_to_check: bool = False) -> Workflow:
+    """The workflow of ``--config``; ``only_to_check`` says that nothing else is to be done with it.
 
     Raises:
         ConfigError: with all its problems.
@@ -33,7 +34,7 @@ def load(context: Context) -> Workflow:
         if isinstance(exc, FileNotFoundError):
             near = _near(name, path)
             why += "" if near is None else f", did you mean {quoted(near)}?"
-            steps = _instead(context.options, name, path, near)
+            steps = _instead(context, name, path, near, only_to_check=only_to_check)
         raise _unreadable(name, why, steps) from exc
     return parse(
         content,
@@ -63,19 +64,27 @@ def _plain_path(path: str) -> str:
 
 def _near(name: str, path: str) -> str | None:
     """The file beside a missing one that was probably meant: its ending was left out, or letters differ."""
-    from executioner.config.problems import nearest
-
     folder, word = os.path.split(path)
     stem, ending = os.path.splitext(word)
+    ending = ending or ".json"
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_file() and storable(entry.name) == entry.name]
+        names = sorted(os.listdir(folder))
     except OSError:
         return None
-    # the ending is the same, so it says nothing of how near a name is
-    stems = [os.path.splitext(other)[0] for other in names if os.path.splitext(other)[1] == (ending or ".json")]
-    near = nearest(stem, stems)
-    return None if near is None else _as_argument(os.path.join(os.path.dirname(name), near + (ending or ".json")))
+    same = [f"{stem}{ending}", f"{stem}.json"]
+    lower = [other.lower() for other in same]
+    guesses = [other for other in same if other in names] + [other for other in names if other.lower() in lower]
+    if not guesses:
+        from executioner.config.problems import nearest
+
+        # the ending is the same, so it says nothing of how near a name is
+        stems = [os.path.splitext(other)[0] for other in names if os.path.splitext(other)[1] == ending]
+        near = nearest(stem, stems)
+        guesses = [] if near is None else [near + ending]
+    for guess in guesses:
+        if os.path.isfile(os.path.join(folder, guess)) and storable(guess) == guess:
+            return _as_argument(os.path.join(os.path.dirname(name), guess))
+    return None
 
 
 def _as_argument(name: str) -> str:
@@ -83,19 +92,26 @@ def _as_argument(name: str) -> str:
     return f"./{name}" if name.startswith("-") else name
 
 
-def _instead(options: Options, name: str, path: str, near: str | None) -> Sequence[NextStep]:
+def _instead(
+    context: Context, name: str, path: str, near: str | None, *, only_to_check: bool
+) -> Sequence[NextStep]:
     """What to type where there is no such config, but perhaps one of nearly the same name."""
-    if options.resume_from is None and near is not None:
-        return [NextStep("To preview it:", ("-c", near, "--dry-run"))]
+    options = context.options
+    steps = []
+    if near is not None:
+        directory = None if context.terminal.anybody else context.cwd
+        flags = run_flags(stored_options(options))
+        typed = Invocation(context.program, directory, near, options.db, "" if only_to_check else flags)
+        words = ["--validate"] if only_to_check else [*run_words(options), "--dry-run"]
+        steps.append(NextStep(f"To {'check' if only_to_check else 'preview'} that one:", line=typed.run(*words)))
     if options.resume_from is None:
         into = name if os.path.isdir(os.path.dirname(path)) and not name.endswith("/") else None
-        return [NextStep("To start with a small example:", ("--simple-config",), into=into)]
+        return [*steps, NextStep("To start with a small example:", ("--simple-config",), into=into)]
     db = () if options.db is None else ("--db", options.db)
     again = (*db, "--resume-from", options.resume_from, "--dry-run")
-    return [
-        NextStep("If it was moved, to preview it:", ("-c", near or "NEW_PATH", *again)),
-        NextStep("To preview it with the config that the run was started with:", again),
-    ]
+    if near is None:
+        steps.append(NextStep("If it was moved, to preview it:", ("-c", "NEW_PATH", *again)))
+    return [*steps, NextStep("To preview it with the config that the run was started with:", again)]
 
 
 def _unreadable(name: str, why: str, steps: Sequence[NextStep] = ()) -> UsageError:
@@ -104,7 +120,7 @@ def _unreadable(name: str, why: str, steps: Sequence[NextStep] = ()) -> UsageErr
 
 def validate(context: Context) -> int:
     """``--validate``: say that the config is fine, or raise with all that is not."""
-    workflow = load(context)
+    workflow = load(context, only_to_check=True)
     terminal = context.terminal
     jobs = count(len(workflow.jobs), "job")
     shown = shown_path(workflow.config_path, context.cwd)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from executioner.config.keys import APPLICATION, CHECK, JOB
-from executioner.config.objects import is_variable_comment, variable_text
+from executioner.config.objects import is_variable_comment, variable_problem, variable_text
 from executioner.config.problems import BROKEN, Problems, child, is_comment, mismatch, one_edit_away, quoted
 from executioner.environ import filled, find_circle
 from executioner.errors import UsageError
@@ -112,6 +112,12 @@ def variables(values: Any) -> Mapping[str, str]:
     return {name: variable_text(value) for name, value in items if not is_variable_comment(name)}
 
 
+def sound_variables(written: object) -> Mapping[str, str]:
+    """Those with nothing wrong of variables that have not all been right: they may still refer to each other."""
+    items = written.items() if isinstance(written, dict) else ()
+    return variables({name: value for name, value in items if variable_problem(name, value) is None})
+
+
 class JobReader:
     """Turns the items of ``jobs`` into records, and collects what is wrong with them."""
 
@@ -166,7 +172,9 @@ class JobReader:
         if "timeout" in values:
             timeout_s = seconds(values["timeout"])
         if "env_variables" in values:
-            env = self._variables(values["env_variables"], place)
+            env = self._variables(variables(values["env_variables"]), place)
+        elif "env_variables" in written:
+            self._variables(sound_variables(written["env_variables"]), place)
         if not _RETRY_KEYS.isdisjoint(values):
             retry = self._policy(values)
         before = self._checks(written["pre_checks"], f"{place}.pre_checks") if "pre_checks" in written else ()
@@ -213,8 +221,7 @@ class JobReader:
         policy = _retry(values, self._defaults.retry)
         return self._policies.setdefault(policy, policy)
 
-    def _variables(self, values: object, place: str) -> Mapping[str, str]:
-        found = variables(values)
+    def _variables(self, found: Mapping[str, str], place: str) -> Mapping[str, str]:
         if any("${" in value for value in found.values()):
             report_circle(self._defaults.env, found, f"{place}.env_variables", self._problems)
         return found

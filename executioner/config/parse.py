@@ -17,6 +17,7 @@ from executioner.config.jobs import (
     default_retry,
     report_circle,
     seconds,
+    sound_variables,
     variables,
 )
 from executioner.config.keys import APPLICATION, PLUGIN_ENTRY, split_addresses
@@ -89,7 +90,8 @@ class _Reader:
         working_dir = self._application_folder(values)
         # What is relative to a folder that is not known cannot be looked for.
         is_start_known = "working_dir" in values or "working_dir" not in written
-        env = variables(values.get("env_variables"))
+        is_usable = "env_variables" in values or "env_variables" not in written
+        env = variables(values.get("env_variables")) if is_usable else sound_variables(written["env_variables"])
         is_sound = report_circle(env, {}, "env_variables", self._problems)
         plugins = self._plugins(written)
         known_checks, are_checks_complete = self._plugin_checks(plugins, plugin_checks)

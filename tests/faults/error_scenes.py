@@ -443,6 +443,8 @@ def config_files(stage: Stage) -> None:
     stage("a path that is too long", "-c", "x" * 300)
     stage.jobs(job("a"), log_dir="pipe")
     stage("logs in no folder", "-c", "flow.json")
+    stage("no such file, but one of nearly that name", "-c", "flwo.json", "--skip", "load")
+    stage("no such file to check, but one of nearly that name", "-c", "flwo.json", "--validate")
     stage.jobs(job("a"), log_dir="/proc/logs")
     stage("logs where nobody may write", "-c", "flow.json")
     stage.jobs(job("a"))

@@ -527,7 +527,18 @@ def test_a_whitelist_beside_a_wrong_allow_shell() -> None:
 
 def test_circles_of_variables() -> None:
     """Variables that refer to each other are named in order, once."""
-    assert app_problems(env_variables={"A": "${B}", "B": "${A}"}) == ["env_variables: A and B refer to each other"]
+    circle: dict[str, object] = {"A": "${B}", "B": "${A}"}
+    assert app_problems(env_variables=circle) == ["env_variables: A and B refer to each other"]
+    assert app_problems(env_variables={**circle, "N": None, "EXECUTIONER_A": "${A}"}) == [
+        "env_variables.N: expected a string, a number, true or false, got null",
+        "env_variables.EXECUTIONER_A: names that begin with EXECUTIONER_ are reserved",
+        "env_variables: A and B refer to each other",
+    ]
+    job = {"id": "a", "command": "true", "env_variables": {**circle, "N": []}}
+    assert problems({"jobs": [job]}) == [
+        "jobs[0].env_variables.N: expected a string, a number, true or false, got an empty list",
+        "jobs[0].env_variables: A and B refer to each other",
+    ]
     jobs = [{"id": "a", "command": "true", "env_variables": {"A": "${B}", "C": "${A}"}}]
     assert problems({"env_variables": {"B": "${C}"}, "jobs": jobs}) == [
         "jobs[0].env_variables: A, B and C refer to each other"

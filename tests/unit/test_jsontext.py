@@ -93,6 +93,20 @@ def test_what_json_has_not_is_refused(value: object) -> None:
             write(value)
 
 
+def test_a_deep_value_is_written_as_deep_as_by_the_package() -> None:
+    """900 lists in each other, within Python's usual limit of a thousand frames."""
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    script = (
+        "from executioner import jsontext\n"
+        "deep = []\nfor _ in range(900): deep = [deep]\n"
+        "print(jsontext.indented(deep))"
+    )
+    alone = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert alone.stdout == json.dumps(deep, indent=2) + "\n"
+
+
 def read_by_the_package(text: str) -> tuple[object, object]:
     """The value, or the error with its place."""
     try:

@@ -1,4 +1,4 @@
-"""Both ways of waiting for signals: by sigwaitinfo(2), and by a wake-up descriptor where that is missing."""
+"""Both ways of waiting for signals: by sigwait(3), and by a wake-up descriptor where that is missing."""
 
 import json
 import subprocess
