@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import platform
+import shutil
 import sqlite3
 import statistics
 import sys
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if given.list:
         print("rows:   ", *known)
-        print("runners:", *(peer.name for peer in found()))
+        print("runners:", *(peer.name for peer in found()), *(["sqlite3"] if shutil.which("sqlite3") else []))
         return 0
     out = os.path.abspath(given.out) if given.out else None
     try:

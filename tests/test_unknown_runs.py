@@ -106,7 +106,7 @@ def test_on_a_terminal_the_message_is_the_same(program: Program) -> None:
 def test_five_runs_are_enough(program: Program) -> None:
     """Of many runs the newest five are listed; their ids keep the columns."""
     make_past(program.history, [past_run(run_id, "SUCCESS", "08:30:00") for run_id in range(4, 104)])
-    expected = "".join(f"  Run {run_id} - SUCCESS - 2025-05-23 08:30:00\n" for run_id in range(103, 98, -1))
+    expected = "".join(f"  Run {run_id:3} - SUCCESS - 2025-05-23 08:30:00\n" for run_id in range(103, 98, -1))
     message = f"Error: Run ID 999 not found in history.\n\nRecent runs:\n{expected}\n{ENDING}"
     assert refused(program("--show-run", "999")) == said(message, program)
 
@@ -121,7 +121,7 @@ def test_runs_of_different_lengths_and_without_a_start(program: Program) -> None
     message = (
         "Error: Run ID 999 not found in history.\n\nRecent runs:\n"
         "  Run 10 - INTERRUPTED - 2025-05-23 08:31:00\n"
-        "  Run 9 - SUCCESS     - unknown\n\n" + ENDING
+        "  Run  9 - SUCCESS     - unknown\n\n" + ENDING
     )
     assert refused(program("--show-run", "999")) == said(message, program)
 

@@ -161,8 +161,9 @@ def recent_lines(runs: Sequence[Run]) -> list[str]:
     """``  Run 249 - FAILED  - 2025-05-23 09:45:00`` for each run."""
     words = [status_words(run) for run in runs]
     starts = [instant(run.start_time) for run in runs]
-    longest = max(map(len, words), default=0)
+    width = max(map(len, words), default=0)
+    digits = max((len(str(run.run_id)) for run in runs), default=0)
     return [
-        f"  Run {run.run_id} - {status.ljust(longest)} - {'unknown' if start is None else local_time(start)}"
+        f"  Run {run.run_id:>{digits}} - {status:{width}} - {'unknown' if start is None else local_time(start)}"
         for run, status, start in zip(runs, words, starts, strict=True)
     ]

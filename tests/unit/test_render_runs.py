@@ -416,3 +416,4 @@ def test_recent_runs_as_an_unknown_id_lists_them() -> None:
         "  Run 247 - FAILED  - unknown",
     ]
     assert recent_lines([]) == []
+    assert [line[:9] for line in recent_lines([run(10), run(9)])] == ["  Run 10 ", "  Run  9 "]
