@@ -332,7 +332,7 @@ def test_an_unknown_run(program: Program) -> None:
         "Error: Run ID 999 not found in history.\n\n"
         "Recent runs:\n"
         "  Run 249 - FAILED  - 0000-00-00 00:00:00\n"
-        "  Run 1 - SUCCESS - 0000-00-00 00:00:00\n\n"
+        "  Run   1 - SUCCESS - 0000-00-00 00:00:00\n\n"
         "Use --list-runs to see all available runs.\n"
         f"History: {program.history}\n"
     )

@@ -232,10 +232,10 @@ Error: Run ID 999 not found in history.
 
 Recent runs:
   Run 12 - SUCCESS     - 2025-05-24 08:00:00
-  Run 7 - INTERRUPTED - 2025-05-24 02:00:00
-  Run 3 - SUCCESS     - 2025-05-23 02:00:00
-  Run 2 - SUCCESS     - 2025-05-22 02:00:00
-  Run 1 - FAILED      - 2025-05-21 02:00:00
+  Run  7 - INTERRUPTED - 2025-05-24 02:00:00
+  Run  3 - SUCCESS     - 2025-05-23 02:00:00
+  Run  2 - SUCCESS     - 2025-05-22 02:00:00
+  Run  1 - FAILED      - 2025-05-21 02:00:00
 
 Use --list-runs to see all available runs.
 History: {program.history}
