@@ -271,9 +271,9 @@ def check(arguments: Arguments, argv: Sequence[str]) -> None:
     _check_together(arguments, argv)
 
 
-def wrong(what: str) -> UsageError:
-    """The error for what cannot be typed so."""
-    return UsageError(what[:1].upper() + what[1:], "command line", steps=[SEE_OPTIONS])
+def wrong(what: str, *steps: NextStep, details: Sequence[str] = ()) -> UsageError:
+    """The error for what cannot be typed so; ``steps`` come before the look at all options."""
+    return UsageError(what[:1].upper() + what[1:], "command line", details=details, steps=[*steps, SEE_OPTIONS])
 
 
 _NEVER_EMPTY = {
@@ -326,7 +326,7 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
         wanted = [mode for mode, takes in _MODES.items() if name in takes]
         steps = [NextStep("Did you mean:", (flag_of(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
         what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
-        raise UsageError(what, "command line", steps=[*steps, SEE_OPTIONS])
+        raise wrong(what, *steps)
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):
         raise wrong("--format csv goes with --list-runs or --show-run")
     if arguments.format == "json" and modes in (["show_log"], ["mark_success"]):
@@ -363,9 +363,7 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
     expected = [f"one of: {', '.join(one.lower() for one in known)}"]
     if texts and not words:
-        raise UsageError(
-            "--status: expected a status, got nothing", "command line", details=expected, steps=[SEE_OPTIONS]
-        )
+        raise wrong("--status: expected a status, got nothing", details=expected)
     for word in words:
         if word.upper() not in known:
             import difflib
@@ -375,7 +373,7 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
             what = f'--status: no status "{word}"{meant}'
             if word.upper() in _FAILURES_OF_JOBS:
                 what = f"--status: {word.upper()} is a status of jobs; such runs are FAILED: --status failed"
-            raise UsageError(what, "command line", details=expected, steps=[SEE_OPTIONS])
+            raise wrong(what, details=expected)
     return tuple(dict.fromkeys(word.upper() for word in words))
 
 

@@ -17,9 +17,10 @@ from executioner.arguments import (
     options,
     read_plain,
     statuses,
+    wrong,
 )
 from executioner.commands.context import Context, current_folder, program_words, run_words
-from executioner.errors import SEE_OPTIONS, ExecutionerError, HistoryError, UsageError
+from executioner.errors import ExecutionerError, HistoryError, UsageError
 from executioner.lean import signal
 from executioner.model import JobStatus, NextStep, RunStatus
 from executioner.render.command import Invocation
@@ -88,9 +89,7 @@ def _no_config(arguments: Arguments, words: Sequence[str]) -> UsageError:
         why, words = "To check a workflow:", ["--validate"]
     elif arguments.dry_run:
         why, words = "To preview a workflow:", [*words, "--dry-run"]
-    return UsageError(
-        "No config given", "command line", steps=[NextStep(why, ("-c", "FILE", *words)), SEE_OPTIONS]
-    )
+    return wrong("No config given", NextStep(why, ("-c", "FILE", *words)))
 
 
 def _looks_back(arguments: Arguments) -> bool:

@@ -18,7 +18,7 @@ from executioner.arguments import (
     Option,
     wrong,
 )
-from executioner.errors import SEE_OPTIONS, UsageError
+from executioner.errors import UsageError
 from executioner.model import NextStep
 
 TYPE_CHECKING = False
@@ -178,7 +178,7 @@ def _unknown(rest: Sequence[str], *, alone: bool) -> UsageError:
     word = rest[0]
     if not word.startswith("-"):
         guess = [NextStep("Did you mean:", _meant(word, rest[1:]))] if alone else []
-        return UsageError(f'Unexpected argument "{word}"', "command line", steps=[*guess, SEE_OPTIONS])
+        return wrong(f'Unexpected argument "{word}"', *guess)
     import difflib
 
     flag = word.partition("=")[0]
