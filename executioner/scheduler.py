@@ -214,7 +214,7 @@ class Scheduler:
             return
         now = monotonic()
         until = self._wakes[0][0] if self._wakes else _NEVER
-        if self._waiting and not busy and len(self._running) + len(self._starting) < self._workers:
+        if self._waiting and not busy and self._free_workers() > 0:
             until = min(until, self._waiting[0][0])
         if busy or self._unsaid:
             until = min(until, now + _IDLE_S)
@@ -230,7 +230,7 @@ class Scheduler:
         if self._busy_since is not None:
             return
         now = monotonic() if self._waiting else 0.0
-        while len(self._running) + len(self._starting) < self._workers:
+        while self._free_workers() > 0:
             if self._waiting and self._waiting[0][0] <= now:
                 _, position = heappop(self._waiting)
             else:
@@ -240,6 +240,9 @@ class Scheduler:
                 position = taken
             if not self._prepare(position):
                 return
+
+    def _free_workers(self) -> int:
+        return self._workers - len(self._running) - len(self._starting)
 
     def _prepare(self, position: int) -> bool:
         """Open a job's log and announce its start; False where that has to wait."""
@@ -318,8 +321,7 @@ class Scheduler:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 self._childless = True
-                if self._running:
-                    self._lost()
+                self._lost([one for one in self._running.values() if not (one.ending and one.ending.leader_gone)])
                 return
             if not pid:
                 return
@@ -330,10 +332,9 @@ class Scheduler:
                     ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
                 self._process_ended(ended, os.waitstatus_to_exitcode(status))
 
-    def _lost(self) -> None:
-        """Our children are gone, but of some the kernel did not tell us how they ended."""
-        lost = [one for one in self._running.values() if not (one.ending and one.ending.leader_gone)]
-        for running in lost:
+    def _lost(self, children: Sequence[Running]) -> None:
+        """Children are gone, but the kernel did not tell us how they ended."""
+        for running in children:
             del self._running[running.pid]
             self._attempt_over(running, JobStatus.ERROR, "Its exit status is not known", None)
 

@@ -10,7 +10,7 @@ from executioner.commands.context import Context, run_flags, run_words, stored_o
 from executioner.config.parse import parse
 from executioner.errors import UsageError
 from executioner.model import NextStep, Plugin, Workflow
-from executioner.render.command import Invocation
+from executioner.render.command import Invocation, as_argument
 from executioner.render.text import count, quoted, safe, shown_path, storable
 
 
@@ -43,7 +43,7 @@ def load(context: Context, *, only_to_check: bool = False) -> Workflow:
         home=os.path.expanduser("~"),
         is_folder=os.path.isdir,
         plugin_checks=_plugin_checks,
-        steps=[NextStep("To check again:", ("-c", _as_argument(name), "--validate"))],
+        steps=[NextStep("To check again:", ("-c", as_argument(name), "--validate"))],
     )
 
 
@@ -83,13 +83,8 @@ def _near(name: str, path: str) -> str | None:
         guesses = [] if near is None else [near + ending]
     for guess in guesses:
         if os.path.isfile(os.path.join(folder, guess)) and storable(guess) == guess:
-            return _as_argument(os.path.join(os.path.dirname(name), guess))
+            return os.path.join(os.path.dirname(name), guess)
     return None
-
-
-def _as_argument(name: str) -> str:
-    """A file name as an option's value: one that begins with a hyphen would be taken for an option."""
-    return f"./{name}" if name.startswith("-") else name
 
 
 def _instead(

@@ -48,8 +48,7 @@ class Invocation(Record):
         """``-c PATH`` where there is a config."""
         if self.config is None:
             return ()
-        # a name that looks like an option must not be taken for one
-        return ("-c", f"./{self.config}" if self.config.startswith("-") else self.config)
+        return ("-c", as_argument(self.config))
 
     @property
     def db_words(self) -> Sequence[str]:
@@ -60,6 +59,11 @@ class Invocation(Record):
         before = [quoted(word) for word in (*self.program, *words)]
         line = " ".join([*before, *([flags] if flags else []), *map(quoted, rest)])
         return f"cd {quoted(self.directory)} && {line}" if self.directory is not None else line
+
+
+def as_argument(name: str) -> str:
+    """A file name as an option's value: one that begins with a hyphen would be taken for an option."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str = "") -> list[str]:
