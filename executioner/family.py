@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 
-from executioner.lean import signal
+from executioner.lean import signal, suppress
 from executioner.record import Record
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 #: How often processes are looked for that were started during the look before.
 _MOST_LOOKS = 50
+_NONE: frozenset[int] = frozenset()
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -113,9 +114,9 @@ class Solitude(Record):
     children: frozenset[int]  # ours already then
 
     @classmethod
-    def begin(cls, *, childless: bool) -> Solitude:
-        """Now. The job is not started yet; ``childless`` if we are known to have no children."""
-        return cls(time.clock_gettime(BOOT_CLOCK), frozenset() if childless else _children())
+    def begin(cls, children: Children) -> Solitude:
+        """Now. The job is not started yet."""
+        return cls(time.clock_gettime(BOOT_CLOCK), children.pids())
 
     def covers(self, process: Process, starts: dict[int, float]) -> bool:
         """Whether a process without a mark of this run was left to us in that time.
@@ -131,17 +132,23 @@ class Solitude(Record):
         )
 
 
-def _children() -> frozenset[int]:
-    """Our children: leaders of jobs, and orphans that were handed over to us. proc(5)."""
-    try:
-        # at every start of a job that runs alone: a file object would cost four times as much
-        fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return frozenset()
-    try:
-        return frozenset(map(int, os.read(fd, 1 << 16).split()))
-    finally:
-        os.close(fd)
+class Children:
+    """Our children: leaders of jobs, and orphans that were handed over to us. proc(5).
+
+    Their list is kept open: it is read at every start of a job that runs alone.
+    """
+
+    def __init__(self) -> None:
+        self._fd = -1
+        with suppress(OSError):
+            self._fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+
+    def pids(self) -> frozenset[int]:
+        """Those of this moment; none where the system does not tell."""
+        if self._fd < 0:
+            return _NONE
+        found = os.pread(self._fd, 1 << 16, 0)
+        return frozenset(map(int, found.split())) if found else _NONE
 
 
 class Family:

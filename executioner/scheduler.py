@@ -37,13 +37,14 @@ from executioner.events import (
     RunInterrupted,
     Warned,
 )
-from executioner.family import ProcessTable, Solitude, adopt_orphans, kill_group, process_table
+from executioner.family import Children, ProcessTable, Solitude, adopt_orphans, kill_group, process_table
 from executioner.lean import heapify, heappop, heappush, signal
 from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
 from executioner.record import Record
 from executioner.render.text import duration, limit, storable
 from executioner.signals import SignalQueue
+from executioner.times import utc_text
 from executioner.verdict import signal_name
 
 TYPE_CHECKING = False
@@ -118,7 +119,8 @@ class Scheduler:
         self._events: list[Event] = []  # not yet told to the listeners
         self._wakes: list[tuple[float, int, float]] = []  # (when, pid, its start), some out of date
         self._lonely: Running | None = None
-        self._childless = False  # nothing was started since the kernel said that we have no child
+        self._children = Children()
+        self._asks_again = False  # whether an orphan ended, too, is still to be asked
         self._stopped = False
         self._signal: int | None = None
         self._signal_mono = 0.0
@@ -209,6 +211,9 @@ class Scheduler:
 
     def _wait(self) -> None:
         """Sleep until a child ends, a signal comes or the next deadline passes."""
+        if self._asks_again:
+            self._asks_again = False
+            self._reap()
         busy = self._busy_since is not None
         if self._events and not busy:
             return
@@ -278,7 +283,6 @@ class Scheduler:
         starting, self._starting = self._starting, []
         for running in starting:
             self._keep_company(running)
-            self._childless = False
             try:
                 self._starter.start(running, self._progress[running.position])
             except CannotStartError as exc:
@@ -291,6 +295,7 @@ class Scheduler:
                 self._watch(running)
 
     def _watch(self, running: Running) -> None:
+        utc_text(running.started_at)  # kept for its end, after which the next job waits for us
         self._running[running.pid] = running
         self._wake_for(running)
 
@@ -307,7 +312,7 @@ class Scheduler:
             self._lonely.alone_since = None
             self._lonely = None
         if not self._running:
-            running.alone_since = Solitude.begin(childless=self._childless)
+            running.alone_since = Solitude.begin(self._children)
             self._lonely = running
 
     # --- what ended -----------------------------------------------------------------------
@@ -320,7 +325,6 @@ class Scheduler:
                 # orphan that the kernel handed over to us and that nobody else will bury
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                self._childless = True
                 self._lost([one for one in self._running.values() if not (one.ending and one.ending.leader_gone)])
                 return
             if not pid:
@@ -331,6 +335,10 @@ class Scheduler:
                 if usage.ru_maxrss > ended.own_peak_kib:  # else it is no more than what it began with
                     ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
                 self._process_ended(ended, os.waitstatus_to_exitcode(status))
+                if not self._running:
+                    # that there is no other would come as an exception, 6 µs, for which the next start had to wait
+                    self._asks_again = True
+                    return
 
     def _lost(self, children: Sequence[Running]) -> None:
         """Children are gone, but the kernel did not tell us how they ended."""

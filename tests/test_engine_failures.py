@@ -1,5 +1,6 @@
 """What a failure means for the other jobs, for the run and for the exit code; and --skip."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -184,6 +185,26 @@ def test_a_runner_with_foreign_children_sees_its_jobs(program: Program) -> None:
         assert program.statuses() == {"good": "SUCCESS", "bad": "FAILED"}
     finally:
         os.kill(int((program.folder / "stranger").read_text()), 9)
+
+
+def test_an_orphan_that_ends_with_its_job_is_buried_while_the_next_job_runs(program: Program) -> None:
+    """A zombie that a job left behind is no child of the runner any more once the next job has started.
+
+    After 10 s the runner would take it in anyhow, on waking to tell that the job runs on.
+    """
+    (program.folder / "until_zombie.py").write_text(
+        "import sys\nwhile ') Z ' not in open(f'/proc/{sys.argv[1]}/stat').read():\n    pass\n"
+    )
+    leaves = f"true & exec {sys.executable} until_zombie.py $!"  # which waits for no child
+    looks = "until set -- $(cat /proc/$PPID/task/$PPID/children) && [ $# = 1 ]; do :; done"
+    program.config(
+        [
+            {"id": "leaves", "command": leaves, "timeout": 20},
+            {"id": "looks", "command": looks, "dependencies": ["leaves"], "timeout": 8},
+        ]
+    )
+    assert program("-c", "flow.json").code == 0
+    assert program.statuses() == {"leaves": "SUCCESS", "looks": "SUCCESS"}
 
 
 # --- --skip -------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ def create(path: str, mode: int) -> list[str]:
         connection = sqlite3.connect(files.uri(draft, "mode=rw"), uri=True, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = OFF")  # synced as a whole, below
+            connection.execute("PRAGMA journal_mode = MEMORY")  # what fails half-way is thrown away
             connection.execute("BEGIN")
             create_schema(connection)
             connection.execute("COMMIT")
