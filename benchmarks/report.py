@@ -88,10 +88,11 @@ def table(rows: Sequence[Measured]) -> str:
 
 
 def _verdict(took: Limits, limits: Limits) -> str:
-    """What became of the limits, where there are any."""
+    """What became of the limits, where there are any; a figure counts as it is shown."""
     names = ("ratio", "time", "memory")
-    judged = [one for one in zip(names, took, limits, strict=True) if one[2] is not None]
-    missed = [name for name, had, limit in judged if had is not None and limit is not None and had > limit]
+    figures = zip(names, took, limits, strict=True)
+    judged = [(name, had, limit) for name, had, limit in figures if limit is not None]
+    missed = [name for name, had, limit in judged if had is not None and round(had, 2) > limit]
     if missed:
         return f"**missed**: {', '.join(missed)}"
     if any(had is None for _, had, _ in judged):
