@@ -864,7 +864,10 @@ NEWEST_IS_11 = "newest is run 11, 2025-05-23 09:45:00"
             ],
         ),
         (("--user", "Bob"), ["user Bob", f"Without --user: {NEWEST_IS_11}"]),
-        (("-c", "none.json"), ["config none.json", f"Without -c: {NEWEST_IS_11}"]),
+        (
+            ("-c", "none.json"),
+            ["config none.json", f"Without -c: {NEWEST_IS_11}", "There is no file none.json"],
+        ),
         (("--since", "1d"), ["started in the last 1d", f"Without --since: {NEWEST_IS_11}"]),
         (("--until", "2025-05-15"), ["started until 2025-05-15", f"Without --until: {NEWEST_IS_11}"]),
         (

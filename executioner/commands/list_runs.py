@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from time import time
 
@@ -104,8 +105,10 @@ def _say_none(context: Context, past: Past, listing: Listing, wanted: RunFilter)
     if next(past.history.find(RunFilter(), 1), None) is None:
         say_no_runs(context, past.history.path, past.typed)
         return
-    filters = _filters(context, past, listing)
-    err.write(none_found_text(filters, list(_near_misses(past, listing, wanted)), past.shown_path))
+    misses = list(_near_misses(past, listing, wanted))
+    if past.config_paths and not any(map(os.path.exists, past.config_paths)):
+        misses.append(f"There is no file {shown_path(past.config_paths[0], context.cwd)}")
+    err.write(none_found_text(_filters(context, past, listing), misses, past.shown_path))
 
 
 def _filters(context: Context, past: Past, listing: Listing) -> list[str]:
