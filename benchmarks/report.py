@@ -89,13 +89,12 @@ def table(rows: Sequence[Measured]) -> str:
 
 def _verdict(took: Limits, limits: Limits) -> str:
     """What became of the limits, where there are any; a figure counts as it is shown."""
-    names = ("ratio", "time", "memory")
-    figures = zip(names, took, limits, strict=True)
-    judged = [(name, had, limit) for name, had, limit in figures if limit is not None]
-    missed = [name for name, had, limit in judged if had is not None and round(had, 2) > limit]
+    kinds = zip(("ratio", "time", "memory"), (2, 0, 0), took, limits, strict=True)
+    judged = [(name, places, had, limit) for name, places, had, limit in kinds if limit is not None]
+    missed = [name for name, places, had, limit in judged if had is not None and round(had, places) > limit]
     if missed:
         return f"**missed**: {', '.join(missed)}"
-    if any(had is None for _, had, _ in judged):
+    if any(had is None for _, _, had, _ in judged):
         return "not measured"
     return "reached" if judged else ""
 

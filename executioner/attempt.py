@@ -272,13 +272,14 @@ def log_fault(exc: OSError, job: Job) -> str:
     return f"its log cannot be written: {exc.strerror}{place}"
 
 
-def exit_reason(exit_code: int, command: str, environment: Mapping[bytes, bytes]) -> str:
-    """Why a command with this exit code, which is not 0, has failed; negative: by a signal."""
+def exit_reason(exit_code: int, job: Job, environment: Mapping[bytes, bytes]) -> str:
+    """Why a job's command with this exit code, which is not 0, has failed; negative: by a signal."""
     if exit_code < 0:
         return f"Killed by {signal_name(-exit_code)}"
     if exit_code == 127:
-        name = command.split()[0].rstrip(";")  # as written: what is filled in may be a secret
-        if "/" in name and "=" not in name and is_plain(name):
+        name = job.command.split()[0].rstrip(";")  # as written: what is filled in may be a secret
+        is_path = "/" in name and "=" not in name and is_plain(name)
+        if is_path and not os.path.exists(os.path.join(job.working_dir, name)):  # else it did not find another one
             return f"Exit code 127 (command not found? {name})"
         path = os.fsdecode(environment.get(b"PATH", b""))
         return f"Exit code 127 (command not found? PATH is {path or 'not set'})"

@@ -143,6 +143,10 @@ class Children:
         with suppress(OSError):
             self._fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
 
+    def are_none(self) -> bool:
+        """Whether there is surely none, not even one that has ended."""
+        return self._fd >= 0 and not os.pread(self._fd, 1, 0)
+
     def pids(self) -> frozenset[int]:
         """Those of this moment; none where the system does not tell."""
         if self._fd < 0:

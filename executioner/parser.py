@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 
 from executioner.arguments import (
     GROUPS,
@@ -16,8 +15,10 @@ from executioner.arguments import (
     USAGE,
     Arguments,
     Option,
+    flag_of,
     wrong,
 )
+from executioner.commands.context import is_variable
 from executioner.errors import UsageError
 from executioner.model import NextStep
 
@@ -49,6 +50,14 @@ exit codes:
 argparse.__dict__["_"] = str
 _NOT_A_VALUE = "(--[a-z-]+=|-[cj]=?)--"
 _SHORTEST = 5  # of the beginning of an option that is taken for one
+#: Commands that other programs have, and the option that does the same here.
+_COMMANDS = {
+    **dict.fromkeys(("list", "ls", "runs", "history"), "list-runs"),
+    **dict.fromkeys(("log", "logs"), "show-log"),
+    "show": "show-run",
+    "resume": "resume-from",
+    "run": "config",
+}
 _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
 
 
@@ -169,38 +178,60 @@ def read_all(argv: Sequence[str]) -> Arguments:
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
         given = arguments.config is not None or arguments.resume_from is not None
-        raise _unknown(rest, alone=not given)
+        raise _unknown(argv, rest, alone=not given)
     return arguments
 
 
-def _unknown(rest: Sequence[str], *, alone: bool) -> UsageError:
+def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageError:
     """The error for arguments that no option takes, with what was probably meant."""
     word = rest[0]
     if not word.startswith("-"):
-        guess = [NextStep("Did you mean:", _meant(word, rest[1:]))] if alone else []
-        return wrong(f'Unexpected argument "{word}"', *guess)
+        places = [at for at, one in enumerate(argv) if one == word]
+        at = next(
+            (at for at in places if at == 0 or argv[at - 1][:1] != "-"), places[-1]
+        )  # it may be a value, too
+        meant = (*map(_masked, argv[:at]), *_meant(word, argv[at + 1 :]))
+        guess = [NextStep("Did you mean:", meant)] if alone else []
+        return wrong(f'Unexpected argument "{_masked(word)}"', *guess)
     import difflib
 
     flag = word.partition("=")[0]
     known = [flag for option in OPTIONS for flag in option.typed if flag.startswith("--")]
     longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
     near = longer or difflib.get_close_matches(flag, known, 1, _NEAR)
-    meant = f', did you mean "{near[0]}"?' if near else ""
-    return wrong(f'Unknown option "{flag}"{meant}')
+    meant_flag = f', did you mean "{near[0]}"?' if near else ""
+    return wrong(f'Unknown option "{flag}"{meant_flag}')
 
 
-def _meant(word: str, more: Sequence[str]) -> tuple[str, ...]:
-    """What was probably meant by a word that stands alone, and perhaps others behind it."""
-    if os.path.exists(word):
-        return "-c", word
+def _meant(word: str, behind: Sequence[str]) -> tuple[str, ...]:
+    """What was probably meant by a word that stands alone, with what stands behind it."""
+    rest = tuple(map(_masked, behind))
+    has_value = bool(behind) and not behind[0].startswith("-")
+    if os.path.isfile(word):
+        return "-c", word, *rest
+    if word != _masked(word):
+        return "--env", _masked(word), *rest
     if word.isdigit() or word == "last":
-        return "--show-run", word
-    for option in OPTIONS:
-        if f"--{word}" in option.typed:
-            if option.is_switch:
-                return (f"--{word}",)
-            several = isinstance(option.value, tuple)
-            value = "last" if several or option.value == "RUN_ID" else str(option.value)
-            given = list(takewhile(lambda other: not other.startswith("-"), more))
-            return f"--{word}", *((given if several else given[:1]) or [value])
-    return ("--list-runs",) if word in ("list", "runs", "history", "ls") else ("-c", word)
+        return "--show-run", word, *rest
+    flag = flag_of(_COMMANDS.get(word, word))
+    option = next((option for option in OPTIONS if flag in option.typed), None)
+    if option is None:
+        return "-c", word, *rest
+    if option.is_switch:  # a word behind it can only be the config
+        return flag, *(("-c",) if has_value else ()), *rest
+    return flag, *(() if has_value else (_example(option),)), *rest
+
+
+def _example(option: Option) -> str:
+    """A value for an option that was given none."""
+    if option.choices:
+        return option.choices[0]
+    several = isinstance(option.value, tuple)
+    return "last" if several or option.value == "RUN_ID" else str(option.value)
+
+
+def _masked(word: str) -> str:
+    """An argument without the value of a variable, which may be a secret."""
+    option, equals, given = word.partition("=") if word.startswith("-") else ("", "", word)
+    name, sign, value = given.partition("=")
+    return f"{option}{equals}{name}{sign}..." if value and is_variable(name) else word

@@ -135,7 +135,7 @@ def _defaults() -> tuple[int, ...]:
     """The signals with which a job does the default; those that we ignore, as our caller did, it ignores as well.
 
     With most they would do so anyhow. But of a signal that it was not told of, glibc's child asks the kernel what
-    becomes of it: 7 of the 490 µs that starting ``true`` and waiting for it takes.
+    becomes of it: 7 of some 500 µs that starting ``true`` and waiting for it takes.
     """
     every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # with these nothing else can be done
     return tuple(number for number in every if number in _RESET or signal.getsignal(number) == signal.SIG_DFL)

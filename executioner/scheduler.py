@@ -120,7 +120,6 @@ class Scheduler:
         self._wakes: list[tuple[float, int, float]] = []  # (when, pid, its start), some out of date
         self._lonely: Running | None = None
         self._children = Children()
-        self._asks_again = False  # whether an orphan ended, too, is still to be asked
         self._stopped = False
         self._signal: int | None = None
         self._signal_mono = 0.0
@@ -211,9 +210,6 @@ class Scheduler:
 
     def _wait(self) -> None:
         """Sleep until a child ends, a signal comes or the next deadline passes."""
-        if self._asks_again:
-            self._asks_again = False
-            self._reap()
         busy = self._busy_since is not None
         if self._events and not busy:
             return
@@ -335,10 +331,8 @@ class Scheduler:
                 if usage.ru_maxrss > ended.own_peak_kib:  # else it is no more than what it began with
                     ended.peak_kib = max(ended.peak_kib, usage.ru_maxrss)
                 self._process_ended(ended, os.waitstatus_to_exitcode(status))
-                if not self._running:
-                    # that there is no other would come as an exception, 6 µs, for which the next start had to wait
-                    self._asks_again = True
-                    return
+                if not self._running and self._children.are_none():
+                    return  # to be told so by wait4 is an exception, of 6 µs, for which the next start would wait
 
     def _lost(self, children: Sequence[Running]) -> None:
         """Children are gone, but the kernel did not tell us how they ended."""
@@ -355,7 +349,7 @@ class Scheduler:
         del self._running[running.pid]
         if running.phase is Phase.COMMAND:
             if exit_code:
-                reason = attempt.exit_reason(exit_code, running.job.command, running.environment)
+                reason = attempt.exit_reason(exit_code, running.job, running.environment)
                 self._attempt_over(running, JobStatus.FAILED, reason, exit_code)
             elif running.job.post_checks:
                 self._enter(running, Phase.POST_CHECKS)

@@ -254,6 +254,27 @@ def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> No
     assert "hunter2" not in result.err
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["env", "DB_PASSWORD=hunter2"], "--env DB_PASSWORD=..."),
+        (["DB_PASSWORD=hunter2"], "--env DB_PASSWORD=..."),
+        (["--env", "DB_PASSWORD=hunter2", "run"], "--env DB_PASSWORD=... -c FILE"),
+        (["--env=DB_PASSWORD=hunter2", "flow.json"], "--env=DB_PASSWORD=... -c flow.json"),
+        (["-c", "flow.json", "DB_PASSWORD=hunter2"], None),
+    ],
+)
+def test_a_secret_beside_an_unexpected_argument_is_not_printed(
+    program: Program, typed: list[str], meant: str | None
+) -> None:
+    """The command that was probably meant has the variable's name, not its value."""
+    program.config({"a": "true"})
+    result = program(*typed)
+    assert result.code == 2
+    assert "hunter2" not in result.err
+    assert result.err.partition("executioner.py ")[2].partition("\n")[0] == (meant or "--help")
+
+
 def test_workers_and_parallel_go_together(program: Program) -> None:
     """``-j N`` implies ``--parallel``: saying both is no contradiction."""
     program.config({"a": "true"})

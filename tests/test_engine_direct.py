@@ -236,6 +236,18 @@ def test_the_hint_of_127_of_a_program_that_is_named_by_its_path(program: Program
     assert program.jobs()["a"]["reason"] == f"Exit code 127 (command not found? {told})"
 
 
+@pytest.mark.parametrize(
+    "command", ["./etl.sh", "bin/../etl.sh --now", "/bin/true; nosuch", "/usr/bin/env nosuch"]
+)
+def test_the_hint_of_127_where_the_program_is_there(program: Program, command: str) -> None:
+    """It is there, so it did not find another one: the hint is the PATH on which it looked."""
+    put(program.folder / "etl.sh", "#!/bin/sh\nnosuch\n")
+    (program.folder / "bin").mkdir()
+    program.config({"a": command})
+    assert program("-c", "flow.json", env={"PATH": "/usr/bin:/bin"}).code == 1
+    assert program.jobs()["a"]["reason"] == "Exit code 127 (command not found? PATH is /usr/bin:/bin)"
+
+
 @pytest.mark.parametrize("path", ["bin:/usr/bin:/bin", ":/usr/bin:/bin", "/usr/bin::/bin", "/usr/bin:/bin:."])
 def test_relative_entries_of_path_mean_the_folder_of_the_job(program: Program, path: str) -> None:
     """Relative and empty entries of PATH are looked up in the job's working folder, not in the runner's."""

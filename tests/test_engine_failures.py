@@ -1,5 +1,7 @@
 """What a failure means for the other jobs, for the run and for the exit code; and --skip."""
 
+import os
+import subprocess
 import sys
 from typing import Any
 
@@ -166,9 +168,6 @@ def test_a_runner_whose_parent_ignores_sigchld_sees_exit_codes(program: Program)
 
 def test_a_runner_with_foreign_children_sees_its_jobs(program: Program) -> None:
     """Children that the process had before it became the runner neither disturb it nor are taken for jobs."""
-    import os
-    import subprocess
-
     program.config({"good": "sleep 0.2", "bad": "exit 7"})
     wrapper = 'sleep 0.05 & sleep 300 & echo $! > stranger; exec "$@"'
     try:
@@ -187,15 +186,20 @@ def test_a_runner_with_foreign_children_sees_its_jobs(program: Program) -> None:
         os.kill(int((program.folder / "stranger").read_text()), 9)
 
 
+def leaves_a_zombie(program: Program) -> str:
+    """A command whose process has a child that ended before it, and that it did not wait for."""
+    (program.folder / "until_zombie.py").write_text(
+        "import sys\nwhile ') Z ' not in open(f'/proc/{sys.argv[1]}/stat').read():\n    pass\n"
+    )
+    return f"true & exec {sys.executable} until_zombie.py $!"
+
+
 def test_an_orphan_that_ends_with_its_job_is_buried_while_the_next_job_runs(program: Program) -> None:
     """A zombie that a job left behind is no child of the runner any more once the next job has started.
 
     After 10 s the runner would take it in anyhow, on waking to tell that the job runs on.
     """
-    (program.folder / "until_zombie.py").write_text(
-        "import sys\nwhile ') Z ' not in open(f'/proc/{sys.argv[1]}/stat').read():\n    pass\n"
-    )
-    leaves = f"true & exec {sys.executable} until_zombie.py $!"  # which waits for no child
+    leaves = leaves_a_zombie(program)
     looks = "until set -- $(cat /proc/$PPID/task/$PPID/children) && [ $# = 1 ]; do :; done"
     program.config(
         [
@@ -205,6 +209,27 @@ def test_an_orphan_that_ends_with_its_job_is_buried_while_the_next_job_runs(prog
     )
     assert program("-c", "flow.json").code == 0
     assert program.statuses() == {"leaves": "SUCCESS", "looks": "SUCCESS"}
+
+
+def test_no_zombie_of_the_last_job_is_left_to_whoever_started_the_runner(program: Program) -> None:
+    """Where nobody else buries orphans (a container's first process, say), none is left when the run has ended."""
+    program.config({"leaves": leaves_a_zombie(program)})
+    adopter = (
+        "import ctypes, os, subprocess, sys\n"
+        "ctypes.CDLL(None).prctl(36, 1)\n"  # PR_SET_CHILD_SUBREAPER
+        "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode\n"
+        "print(code, open(f'/proc/self/task/{os.getpid()}/children').read().split())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", adopter, *program.command("-c", "flow.json")],
+        cwd=program.folder,
+        env=program.environment(),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("0 []\n", "")
 
 
 # --- --skip -------------------------------------------------------------------------------

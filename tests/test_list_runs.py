@@ -1043,7 +1043,7 @@ TIME_FORMS = 'expected 2025-05-23, "2025-05-23 09:45", 09:45, 7d, 12h, today or 
         (
             ("--list-runs", "flow.json"),
             'Unexpected argument "flow.json" (command line)\nDid you mean:\n'
-            f"  {{cd}}executioner.py -c flow.json\n{OPTIONS_STEP}",
+            f"  {{cd}}executioner.py --list-runs -c flow.json\n{OPTIONS_STEP}",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -686,15 +686,23 @@ def test_a_run_id_alone(program: Program, word: str) -> None:
     [
         (["show-run", "249"], "--show-run 249"),
         (["show-run"], "--show-run last"),
-        (["resume-from", "249", "--dry-run"], "--resume-from 249"),
-        (["mark-success", "249", "a", "b", "--yes"], "--mark-success 249 a b"),
-        (["show-log", "--tail", "3"], "--show-log last"),
-        (["list-runs", "--last", "3"], "--list-runs"),
-        (["db", "--list-runs"], "--db PATH"),
+        (["show-run", "1", "--db", "x.db"], "--show-run 1 --db x.db"),
+        (["resume-from", "249", "--dry-run"], "--resume-from 249 --dry-run"),
+        (["mark-success", "249", "a", "b", "--yes"], "--mark-success 249 a b --yes"),
+        (["show-log", "--tail", "3"], "--show-log last --tail 3"),
+        (["list-runs", "--last", "3"], "--list-runs --last 3"),
+        (["db", "--list-runs"], "--db PATH --list-runs"),
+        (["status", "failed", "--list-runs"], "--status failed --list-runs"),
+        (["if-changed"], "--if-changed stop"),
+        (["validate", "flow.json"], "--validate -c flow.json"),
+        (["run", "flow.json", "-j", "4"], "-c flow.json -j 4"),
+        (["resume", "249"], "--resume-from 249"),
+        (["logs", "249", "load"], "--show-log 249 load"),
+        (["list", "--app", "list"], "--list-runs --app list"),
     ],
 )
 def test_an_option_without_its_dashes(program: Program, typed: list[str], meant: str) -> None:
-    """As a subcommand, as other programs have them: the option is named, with what was given to it."""
+    """As a subcommand, as other programs have them: the option is named, and the rest is as it was typed."""
     assert program(*typed) == Result(
         2,
         "",

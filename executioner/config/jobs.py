@@ -113,9 +113,12 @@ def variables(values: Any) -> Mapping[str, str]:
 
 
 def sound_variables(written: object) -> Mapping[str, str]:
-    """Those with nothing wrong of variables that have not all been right: they may still refer to each other."""
+    """Variables that have not all been right: those with nothing wrong may still refer to each other.
+
+    The others are empty: they stand for those of the application all the same.
+    """
     items = written.items() if isinstance(written, dict) else ()
-    return variables({name: value for name, value in items if variable_problem(name, value) is None})
+    return variables({name: value if variable_problem(name, value) is None else "" for name, value in items})
 
 
 class JobReader:

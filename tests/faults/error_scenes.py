@@ -679,6 +679,7 @@ def looking_back(stage: Stage) -> None:
     for title, words in {
         "a misspelt application": ["--app", "flwo"],
         "a status that no run has": ["--status", "interrupted"],
+        "a config that is not there": ["-c", "nope.json"],
         "a user who never ran anything": ["--user", "zoe", "--app", "flow", "--resumable"],
         "times in the wrong order": ["--since", "today", "--until", "yesterday"],
         "a day": ["--since", "2025-05-23", "--until", "2025-05-23"],

@@ -543,6 +543,10 @@ def test_circles_of_variables() -> None:
     assert problems({"env_variables": {"B": "${C}"}, "jobs": jobs}) == [
         "jobs[0].env_variables: A, B and C refer to each other"
     ]
+    jobs = [{"id": "a", "command": "true", "env_variables": {"A": None, "B": "${A}"}}]
+    assert problems({"env_variables": {"A": "${B}"}, "jobs": jobs}) == [  # the job's A hides the application's
+        "jobs[0].env_variables.A: expected a string, a number, true or false, got null"
+    ]
 
 
 def test_variables_that_multiply() -> None:
