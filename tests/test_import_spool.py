@@ -489,15 +489,16 @@ def test_a_path_through_a_link_is_the_shells(program: Program) -> None:
 
 
 def test_a_fresh_run_beside_waiting_results_says_so(program: Program) -> None:
-    """Also without a terminal, where cron would do the work twice without a word."""
+    """Also without a terminal, where cron would do the work twice without a word; and in the preview."""
     fail_in_mid_run(program)
     program.config({"x": "true"})
-    fresh = program("-c", "flow.json")
-    assert fresh.code == 0
-    assert fresh.err == (
-        "Warning: results of run 1 are not in the history, but beside its logs; to put them in:"
-        f" cd {program.folder} && executioner.py --import-spool {SPOOL}\n"
-    )
+    for words in (("--dry-run",), ()):
+        fresh = program("-c", "flow.json", *words)
+        assert fresh.code == 0
+        assert fresh.err == (
+            "Warning: results of run 1 are not in the history, but beside its logs; to put them in:"
+            f" cd {program.folder} && executioner.py --import-spool {SPOOL}\n"
+        )
 
 
 def test_values_that_no_history_can_hold_are_kept_as_they_would_be_shown(tmp_path: Path) -> None:

@@ -183,7 +183,8 @@ def _absent(patient: Patient, shown: str) -> Finding:
         return Finding("History", Level.PROBLEM, text, advice="To use another one, name it with --db FILE.")
     left = [f"{name}{ending}" for ending in ("", "-wal", ".lock") if os.path.lexists(f"{path}{ending}")]
     if left:
-        text = f"{shown}: it was removed or emptied, {', '.join(left)} {'is' if len(left) == 1 else 'are'} left"
+        are_left = f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} left"
+        text = f"{shown}: it was removed or emptied, or could not be made; {are_left}"
         advice = "Put a backup in its place before the next run, if there is one: that begins a new history."
         return Finding("History", Level.PROBLEM, text, advice=advice)
     return Finding("History", Level.GOOD, f"{shown}: there is none yet, the first run makes it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -81,24 +82,37 @@ def missing_packages(needed: Sequence[str] = _NEEDED) -> list[str]:
 
 def install_step(missing: Sequence[str]) -> NextStep:
     """How to get packages that are missing."""
-    words = (sys.executable, "-m", "pip", "install", *missing)
-    return NextStep("To install what is missing:", line=" ".join(map(quoted, words)))
+    python = quoted(sys.executable or "python3")
+    packages = " ".join(map(quoted, missing))
+    marker = os.path.join(os.path.dirname(os.__file__), "EXTERNALLY-MANAGED")
+    if sys.prefix == sys.base_prefix and os.path.exists(marker):  # pip would refuse (PEP 668)
+        made = "executioner-venv"
+        line = f"{python} -m venv {made} && {made}/bin/python -m pip install {packages}"
+        return NextStep(f"To make an environment that has them, whose {made}/bin/python is to run it:", line=line)
+    return NextStep("To install what is missing:", line=f"{python} -m pip install {packages}")
 
 
-def check_installation() -> None:
+def check_installation(done: str = "run") -> None:
     """Refuse to begin what could not be ended: without psutil the processes of jobs are not found.
+
+    ``done`` is what is not done then.
 
     Raises:
         RunRefusedError: it is not there.
     """
     if missing_packages(("psutil",)):
-        missing = missing_packages()
-        raise RunRefusedError(
-            "This Python lacks packages that executioner needs",
-            ", ".join(missing),
-            assurance="Nothing was run: jobs that run on could not be seen, nor ended whole.",
-            steps=[install_step(missing)],
-        )
+        raise lacks_packages(f"Nothing was {done}: jobs that run on could not be seen, nor ended whole.")
+
+
+def lacks_packages(assurance: str) -> RunRefusedError:
+    """The error where packages are missing that are needed."""
+    missing = missing_packages()
+    return RunRefusedError(
+        "This Python lacks packages that executioner needs",
+        ", ".join(missing),
+        assurance=assurance,
+        steps=[install_step(missing)],
+    )
 
 
 def check_log_dir(workflow: Workflow) -> None:

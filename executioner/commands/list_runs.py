@@ -54,6 +54,7 @@ def list_runs(context: Context, listing: Listing) -> int:
         else:
             out.write_lines(csv_lines(Run._fields, found, escape=out.is_terminal))
     elif past:
+        _check_tables()
         runs = list(past.history.find(wanted, listing.last + 1))
         more = len(runs) > listing.last
         if not runs:
@@ -94,6 +95,18 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
         raise UsageError(f"{flag}: {exc}", "command line", steps=[SEE_OPTIONS]) from exc
+
+
+def _check_tables() -> None:
+    """Refuse to draw a table without what draws it.
+
+    Raises:
+        RunRefusedError: it is not there.
+    """
+    from executioner.commands.guards import lacks_packages, missing_packages
+
+    if missing_packages(("tabulate",)):
+        raise lacks_packages("Nothing was listed. With --format json it is, without them.")
 
 
 # --- nothing found ---------------------------------------------------------------------------

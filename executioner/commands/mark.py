@@ -35,7 +35,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
         RunRefusedError: the run is on.
         HistoryError: the history cannot be used.
     """
-    check_installation()
+    check_installation("marked")
     past, lineage = find_lineage(context, wanted, "There is no run to mark jobs of: nothing was ever run")
     run, options = lineage.run, context.options
     typed = _typed(context, past, lineage)

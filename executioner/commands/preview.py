@@ -10,6 +10,7 @@ from executioner.commands.guards import active_warnings, place_warnings
 from executioner.folders import check_can_hold
 from executioner.history.files import Kind, check_writable, identify, problem
 from executioner.history.reader import History
+from executioner.mounts import free_bytes
 from executioner.plan import Plan
 from executioner.render.command import Invocation
 from executioner.render.dryrun import DurationsByJob
@@ -29,6 +30,9 @@ def look_ahead(context: Context, plan: Plan, history: str, typed: Invocation) ->
     """
     kind = identify(history)
     workflow, err = plan.workflow, context.terminal.err
+    if free_bytes(history) == 0:
+        text = "nothing is free on the disk of the history: if that stays so a run may be refused"
+        err.write(warning_text(text, err.palette))
     if kind is Kind.ABSENT:
         try:
             check_can_hold(dirname(history))

@@ -88,6 +88,7 @@ def _preview(context: Context, plan: Plan, history: str, typed: Invocation) -> i
     if context.options.json:
         refuse_unproven(context, typed, unproven)
     _suggest_resume(context, plan, history, typed)
+    _warn_of_results(context, plan.workflow, history, typed)
     palette, verbose = context.terminal.out.palette, context.options.verbose
     accepted = context.options._replace(yes=context.options.yes or bool(unproven))
     command = typed.run(*run_words(accepted))

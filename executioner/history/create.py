@@ -36,6 +36,10 @@ def create(path: str, mode: int) -> list[str]:
         finally:
             connection.close()
         os.fsync(fd)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise
     finally:
         os.close(fd)
     os.replace(draft, path)

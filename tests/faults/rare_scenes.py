@@ -38,6 +38,15 @@ from importlib.machinery import PathFinder
 find_spec = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *more: None if name.split(".")[0] == "psutil" else find_spec(name, *more)
 """
+_MANAGED = """
+import os, sys
+sys.prefix, exists = sys.base_prefix, os.path.exists
+os.path.exists = lambda path: str(path).endswith("/EXTERNALLY-MANAGED") or exists(path)
+"""
+_NOTHING_FREE = """
+from executioner import mounts
+mounts.free_bytes = lambda path: 0
+"""
 _NO_GUARD_S = """
 from executioner.history.lock import LockFile
 LockFile.guard.__wrapped__.__defaults__ = (0.2,)
@@ -204,6 +213,9 @@ def histories(stage: Stage) -> None:
     look("it changes all the time", "--list-runs", machine=_RESTLESS)
     look("a part of the program is missing", "-c", "flow.json", "--db", "new.db", machine=_NO_SCHEMA)
     look("a package is missing", "-c", "flow.json", machine=_NO_PSUTIL)
+    look("a package is missing, and pip would refuse", "-c", "flow.json", machine=_NO_PSUTIL + _MANAGED)
+    look("no table can be drawn", "--list-runs", machine=_NO_PSUTIL.replace("psutil", "tabulate"))
+    look("a preview where the disk is full", "-c", "flow.json", "--dry-run", machine=_NOTHING_FREE)
     sql(program.history, "UPDATE job_history SET log_path = NULL, retry_history = NULL")
     stage("no log on record", "--show-run", "1")
     sql(program.history, "UPDATE job_history SET status = 'SUCCESS', id = CAST(id AS BLOB) WHERE id = 'a'")

@@ -188,13 +188,19 @@ def test_where_nothing_can_be_kept_either(program: Program) -> None:
 
 @pytest.mark.promise(9)
 def test_a_disk_without_room_for_a_history(program: Program, cases: Callable[[int], None]) -> None:
-    """A history cannot be made, or a run not be added, on a full disk: exit 3, nothing is run, nothing is left."""
+    """A history cannot be made, or a run not be added, on a full disk: exit 3, nothing is run, nothing is left.
+
+    Nothing but the lock file; and the preview warns.
+    """
     with small_disk(program.folder / "disk", "size=512k") as disk:
         program.history = disk / "history.db"
         diamond(program, history_db="disk/history.db")
         (disk / "filler").write_bytes(bytes(512 * 1024))
+        warned = program("-c", "flow.json", "--dry-run").err
+        assert warned.startswith("Warning: nothing is free on the disk of the history: ")
         result = program("-c", "flow.json")
         assert not program.history.exists() and not (program.folder / "logs").exists()
+        assert sorted(path.name for path in disk.iterdir()) == ["filler", "history.db.lock"]
         free(disk)
         assert judge(program, result, "no room to make one") == "refused"
         assert program("-c", "flow.json").code == 0
