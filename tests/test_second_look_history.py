@@ -496,6 +496,25 @@ def test_a_job_that_waits_for_its_retry(program: Program) -> None:
     )
 
 
+def test_a_job_whose_runner_was_killed_while_it_waited_for_its_retry(program: Program) -> None:
+    """How it ended is known, so nobody is told to let it count; also once the next run has recorded the end."""
+    program.config([{"id": "load", "command": "exit 7", "max_retries": 2, "retry_delay": 600}])
+    with ended(program.start("-c", "flow.json")) as runner:
+        wait_until(
+            lambda: program.history.exists() and runner.poll() is None and bool(_tries(program)), "an attempt", 15
+        )
+        runner.kill()
+        runner.wait(timeout=30)
+    expected = "✗ load - INTERRUPTED - Its runner ended before attempt 2: Exit code 7"
+    shown = program("--show-run", "1").out
+    assert job_lines(shown) == [expected]
+    assert "--mark-success" not in shown
+    program.config({"load": "true"})
+    assert program("-c", "flow.json").code == 0
+    assert program.statuses(1) == {"load": "INTERRUPTED"}
+    assert job_lines(program("--show-run", "1").out) == [expected]
+
+
 def _tries(program: Program) -> list[dict[str, Any]]:
     """The attempts of ``load`` that are recorded so far."""
     with contextlib.suppress(sqlite3.Error, KeyError, TypeError):

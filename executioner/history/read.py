@@ -211,13 +211,22 @@ def _job(row: Row) -> Job:
     attempts = _decoded(values[_RETRY_HISTORY], list)
     values[_RETRY_HISTORY] = attempts if all(isinstance(one, dict) for one in attempts or ()) else None
     values[_DEFINITION] = _decoded(values[_DEFINITION], dict)
-    return Job._make(values)
+    return _with_known_end(Job._make(values))
+
+
+def _with_known_end(job: Job) -> Job:
+    """Of a job whose runner ended while it waited for a further attempt it is known how the last one ended."""
+    attempts = job.retry_history or ()
+    if job.status != "INTERRUPTED" or job.reason != NO_RESULT or len(attempts) <= job.retry_count:
+        return job
+    last = attempts[-1].get("reason") or attempts[-1].get("status")
+    return job._replace(reason=f"Its runner ended before attempt {len(attempts) + 1}: {last}")
 
 
 def _ended_with_its_run(job: Job) -> Job:
     """A job of a dead run as the next run will record it."""
     if job.status == "RUNNING":
-        return job._replace(status="INTERRUPTED", reason=NO_RESULT)
+        return _with_known_end(job._replace(status="INTERRUPTED", reason=NO_RESULT))
     if job.status == "PENDING":
         return job._replace(status="SKIPPED", reason="run interrupted")
     return job
