@@ -219,7 +219,9 @@ def _with_known_end(job: Job) -> Job:
     attempts = job.retry_history or ()
     if job.status != "INTERRUPTED" or job.reason != NO_RESULT or len(attempts) <= job.retry_count:
         return job
-    last = attempts[-1].get("reason") or attempts[-1].get("status")
+    last = attempts[-1].get("reason")
+    if last in (None, NO_RESULT):  # as in runs that were taken over
+        return job
     return job._replace(reason=f"Its runner ended before attempt {len(attempts) + 1}: {last}")
 
 
