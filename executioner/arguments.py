@@ -276,6 +276,13 @@ def wrong(what: str, *steps: NextStep, details: Sequence[str] = ()) -> UsageErro
     return UsageError(what[:1].upper() + what[1:], "command line", details=details, steps=[*steps, SEE_OPTIONS])
 
 
+def masked(word: str) -> str:
+    """An argument, to be printed in a command, without the value of a variable, which may be a secret."""
+    option, equals, given = word.partition("=") if word.startswith("-") else ("", "", word)
+    name, sign, value = given.partition("=")
+    return f"{option}{equals}{name}{sign}..." if value and is_variable(name) else word
+
+
 _NEVER_EMPTY = {
     "config": "a path",
     "db": "a path",
@@ -324,7 +331,8 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
         if modes:
             raise wrong(f"{flag_of(name)} does not go with {flag_of(modes[0])}")
         wanted = [mode for mode, takes in _MODES.items() if name in takes]
-        steps = [NextStep("Did you mean:", (flag_of(wanted[0]), *argv))] if wanted[0] == "list_runs" else []
+        meant = (flag_of(wanted[0]), *map(masked, argv))
+        steps = [NextStep("Did you mean:", meant)] if wanted[0] == "list_runs" else []
         what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
         raise wrong(what, *steps)
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):

@@ -16,9 +16,9 @@ from executioner.arguments import (
     Arguments,
     Option,
     flag_of,
+    masked,
     wrong,
 )
-from executioner.commands.context import is_variable
 from executioner.errors import UsageError
 from executioner.model import NextStep
 
@@ -187,12 +187,11 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
     word = rest[0]
     if not word.startswith("-"):
         places = [at for at, one in enumerate(argv) if one == word]
-        at = next(
-            (at for at in places if at == 0 or argv[at - 1][:1] != "-"), places[-1]
-        )  # it may be a value, too
-        meant = (*map(_masked, argv[:at]), *_meant(word, argv[at + 1 :]))
+        # where it stands behind an option it may be that one's value
+        at = next((at for at in places if at == 0 or argv[at - 1][:1] != "-"), places[-1])
+        meant = (*map(masked, argv[:at]), *_meant(word, argv[at + 1 :]))
         guess = [NextStep("Did you mean:", meant)] if alone else []
-        return wrong(f'Unexpected argument "{_masked(word)}"', *guess)
+        return wrong(f'Unexpected argument "{masked(word)}"', *guess)
     import difflib
 
     flag = word.partition("=")[0]
@@ -205,12 +204,12 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
 
 def _meant(word: str, behind: Sequence[str]) -> tuple[str, ...]:
     """What was probably meant by a word that stands alone, with what stands behind it."""
-    rest = tuple(map(_masked, behind))
+    rest = tuple(map(masked, behind))
     has_value = bool(behind) and not behind[0].startswith("-")
     if os.path.isfile(word):
         return "-c", word, *rest
-    if word != _masked(word):
-        return "--env", _masked(word), *rest
+    if word != masked(word):
+        return "--env", masked(word), *rest
     if word.isdigit() or word == "last":
         return "--show-run", word, *rest
     flag = flag_of(_COMMANDS.get(word, word))
@@ -228,10 +227,3 @@ def _example(option: Option) -> str:
         return option.choices[0]
     several = isinstance(option.value, tuple)
     return "last" if several or option.value == "RUN_ID" else str(option.value)
-
-
-def _masked(word: str) -> str:
-    """An argument without the value of a variable, which may be a secret."""
-    option, equals, given = word.partition("=") if word.startswith("-") else ("", "", word)
-    name, sign, value = given.partition("=")
-    return f"{option}{equals}{name}{sign}..." if value and is_variable(name) else word

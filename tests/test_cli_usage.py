@@ -262,6 +262,10 @@ def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> No
         (["--env", "DB_PASSWORD=hunter2", "run"], "--env DB_PASSWORD=... -c FILE"),
         (["--env=DB_PASSWORD=hunter2", "flow.json"], "--env=DB_PASSWORD=... -c flow.json"),
         (["-c", "flow.json", "DB_PASSWORD=hunter2"], None),
+        (
+            ["--env", "DB_PASSWORD=hunter2", "--status", "failed"],
+            "--list-runs --env DB_PASSWORD=... --status failed",
+        ),
     ],
 )
 def test_a_secret_beside_an_unexpected_argument_is_not_printed(
