@@ -58,6 +58,39 @@ def open_regular(path: str) -> int:
     raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
+def take_room(folder: str, size: int) -> int | None:
+    """Take room on a folder's disk, to be written to when nothing else fits any more.
+
+    It is a file without a name, gone when it is closed: kill -9 leaves nothing of it.
+
+    Returns:
+        its descriptor; None where there is no such room, or where the file system has no such files.
+    """
+    fd = None
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        os.posix_fallocate(fd, 0, size)
+    except OSError:
+        if fd is not None:
+            os.close(fd)
+        return None
+    return fd
+
+
+def give_name(fd: int, path: str) -> None:
+    """Give an open file without a name one. What has that name already is left alone.
+
+    Raises:
+        OSError: it cannot be given.
+    """
+    # as linkat(2) says; told a folder, os.link follows the link that stands for the descriptor
+    descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(str(fd), path, src_dir_fd=descriptors)
+    finally:
+        os.close(descriptors)
+
+
 def is_below(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies below it, by their names."""
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")

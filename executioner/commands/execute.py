@@ -14,7 +14,7 @@ from executioner.commands.finish import Finish
 from executioner.commands.guards import active_warnings, log_dir_error, place_warnings
 from executioner.definition import definer
 from executioner.family import token
-from executioner.folders import is_below, make_folder
+from executioner.folders import is_below, make_folder, take_room
 from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter, NewJob, NewRun
 from executioner.lean import suppress
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 #: Descriptors that are kept free of job logs: for what the run opens yet, for ending jobs, and for the history.
 _SPARE_DESCRIPTORS = 16
+#: The room that is taken on the disk of the logs for results that the history cannot take: of the few jobs that
+#: end with much to tell, and of all that are skipped.
+_ROOM_BYTES = 64 * 1024
+_ROOM_BYTES_A_JOB = 256
 
 
 class Environments:
@@ -139,6 +143,7 @@ class Execution:
         )
         warnings += limited
         self._announce(run_id, log, warnings)
+        room = take_room(workflow.log_dir, _ROOM_BYTES + _ROOM_BYTES_A_JOB * len(workflow.jobs))
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         scheduler = Scheduler(
             self._plan,
@@ -160,7 +165,14 @@ class Execution:
             scheduler.kill_all()
             raise
         finish = Finish(
-            self._context, self._plan, self._writer, self._typed, signals, self._started_at, self._started_mono
+            self._context,
+            self._plan,
+            self._writer,
+            self._typed,
+            signals,
+            self._started_at,
+            self._started_mono,
+            room,
         )
         return finish.conclude(outcome, tally, log)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic, time
 
 from executioner import joblog
@@ -37,6 +38,7 @@ class Finish:
         signals: SignalQueue,
         started_at: float,
         started_mono: float,
+        room: int | None,
     ) -> None:
         self._options = context.options
         self._terminal = context.terminal
@@ -48,6 +50,7 @@ class Finish:
         self._signals = signals
         self._started_at = started_at
         self._started_mono = started_mono
+        self._room = room  # for results, should no other be left
 
     def conclude(self, outcome: Outcome, tally: Tally, log: RunLog) -> int:
         """Record the run's end and print the summary; returns the exit code."""
@@ -108,10 +111,10 @@ class Finish:
             where = joblog.spool_path(f"{workflow.log_dir}/{name}")
             detail = (
                 f"Its results could not be kept in {where} either: {exc.strerror}."
-                " The last line of each job's log tells how it ended."
+                " The last line of a job's log tells how it ended, if it still fitted."
             )
             line = f"{self._typed.look('--mark-success', str(run_id))} JOB ..."
-            steps.append(NextStep("To let jobs that succeeded count before it is resumed:", line=line))
+            steps.append(NextStep("To let jobs that succeeded count, once the history can be written:", line=line))
         else:
             detail = f"Its results are kept in {path}"
             line = self._typed.look("--import-spool", shown_path(path, self._cwd))
@@ -124,19 +127,22 @@ class Finish:
         )
 
     def _keep(self, base: str, reason: str, end: RunEnd) -> str:
-        """Write the spool file; once more when the history was closed, which may have made room on a full disk.
+        """Write the spool file: into the room that was taken for it, else into what letting go of all makes.
 
         Raises:
-            OSError: there is no room.
+            OSError: there is none.
         """
         from executioner.history import spool
 
         make_folder(self._workflow.log_dir)
         content = self._writer.spool_content(reason, end)
         try:
-            return spool.write(base, content)
+            return spool.write(base, content, self._room)
         except OSError:
             self._writer.close()
+            if self._room is not None:
+                os.close(self._room)
+                self._room = None
             return spool.write(base, content)
 
     # --- telling ----------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _FEW_FILES = 256
 _IF_FULL = {
     "history": "A run whose history cannot be written ends with exit code 3.",
     "logs": "Jobs whose logs cannot be written lose output, or fail.",
-    "history and logs": "A run that can write neither ends with exit code 3, and its last results are lost.",
+    "history and logs": "A run that can write neither ends with exit code 3; jobs lose output, or fail.",
 }
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 
 from executioner.errors import UsageError
-from executioner.folders import open_regular, sync_folder
+from executioner.folders import give_name, open_regular, sync_folder
 from executioner.lean import suppress
 from executioner.model import JobStatus
 from executioner.record import Record
@@ -21,7 +21,9 @@ from executioner.render.text import storable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypeVar
+
+    _Made = TypeVar("_Made")
 
 _FORM = 1
 _MOST_FILES = 1000
@@ -74,34 +76,62 @@ class Spool(Record):
 # --- the file ---------------------------------------------------------------------------------
 
 
-def write(base: str, content: Mapping[str, object]) -> str:
+def room_for(jobs: int) -> int:
+    """How many bytes the spool file of a run of so many jobs takes, where they end with nothing unusual."""
+    return 64 * 1024 + 256 * jobs
+
+
+def write(base: str, content: Mapping[str, object], room: int | None = None) -> str:
     """Create ``BASE.spool.json`` durably, 0600; returns its path. A name that is taken is left alone.
+
+    Args:
+        base: the path up to the ending.
+        content: what it holds besides the version of its form.
+        room: what ``take_room`` took, to be used instead of what is free.
 
     Raises:
         OSError: it cannot be written.
     """
-    path, fd = _create(base)
+    text = json.dumps(_cleaned({"executioner_spool": _FORM, **content}), indent=1).encode()
+    path = None
     try:
-        with open(fd, "w", encoding="utf-8") as file:
-            os.fchmod(fd, 0o600)  # whatever the umask
-            json.dump(_cleaned({"executioner_spool": _FORM, **content}), file, indent=1)
-            file.flush()
-            os.fsync(fd)
+        if room is not None:
+            _write(room, text)
+            path, _ = _at_free_name(base, lambda free: give_name(room, free))
+        else:
+            path, fd = _at_free_name(base, _create)
+            try:
+                _write(fd, text)
+            finally:
+                os.close(fd)
         sync_folder(os.path.dirname(path))
     except BaseException:
-        with suppress(OSError):  # half a spool is none
-            os.unlink(path)
+        if path is not None:
+            with suppress(OSError):  # half a spool is none
+                os.unlink(path)
         raise
     return path
 
 
-def _create(base: str) -> tuple[str, int]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+def _write(fd: int, text: bytes) -> None:
+    os.fchmod(fd, 0o600)  # whatever the umask
+    written = 0
+    while written < len(text):
+        written += os.pwrite(fd, text[written:], written)
+    os.ftruncate(fd, written)
+    os.fsync(fd)
+
+
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _at_free_name(base: str, make: Callable[[str], _Made]) -> tuple[str, _Made]:
     number = 1
     while True:
         path = f"{base}{f'-{number}' if number > 1 else ''}{ENDING}"
         try:
-            return path, os.open(path, flags, 0o600)
+            return path, make(path)
         except FileExistsError:
             number += 1
             if number > _MOST_FILES:
