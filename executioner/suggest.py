@@ -57,12 +57,23 @@ class Evidence(Record):
     failures: dict[str, Sequence[Failure]]
 
 
-def hints(evidence: Evidence) -> list[str]:
+class Hint(Record):
+    """What to do and why; ``look`` are the words of the command for it, if there is one."""
+
+    text: str
+    look: tuple[str, ...] = ()
+
+
+def hints(evidence: Evidence) -> list[Hint]:
     """What the rules say, the most urgent first."""
-    found = [survivors_hint(evidence.survivors), lost_hint(evidence), changed_hint(evidence)]
+    found: list[Hint | str | None] = [
+        survivors_hint(evidence.survivors),
+        lost_hint(evidence),
+        changed_hint(evidence),
+    ]
     found += [same_error_hint(job.id, evidence.failures.get(job.id, ())) for job in evidence.failed]
     found += [timeout_hint(job, evidence.usual_s.get(job.id, ())) for job in evidence.failed]
-    return [hint for hint in found if hint is not None]
+    return [hint if isinstance(hint, Hint) else Hint(hint) for hint in found if hint is not None]
 
 
 def can_retry_failed(jobs: Sequence[Job]) -> bool:
@@ -83,18 +94,18 @@ def survivors_hint(survivors: Sequence[Survivor]) -> str | None:
     )
 
 
-def lost_hint(evidence: Evidence) -> str | None:
+def lost_hint(evidence: Evidence) -> Hint | None:
     """A job that outlived its runner may have done its work, and a resume would do it once more."""
     lost = [job for job in evidence.lost if job not in {one.job for one in evidence.survivors}]
     if not lost or not evidence.run.resumable:
         return None
     named = ", ".join(map(safe, lost[:_MOST_NAMED])) + (" ..." if len(lost) > _MOST_NAMED else "")
     one = len(lost) == 1
-    return (
+    text = (
         f"how {named} ended is not known, and a resume runs {'it' if one else 'them'} again. If"
         f" {'its log shows that it did its' if one else 'a log shows that a job did its'} work, let it count:"
-        f" --mark-success {evidence.run.run_id} {safe(lost[0]) if one else 'JOB'}"
     )
+    return Hint(text, ("--mark-success", str(evidence.run.run_id), lost[0] if one else "JOB"))
 
 
 def changed_hint(evidence: Evidence) -> str | None:

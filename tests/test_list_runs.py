@@ -159,20 +159,20 @@ def test_no_hint_where_nothing_can_be_resumed(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "shown", "hint"),
+    ("args", "shown", "more"),
     [
-        ((), 20, "More runs match: --last 40\n"),
-        (("--last", "3"), 3, "More runs match: --last 6\n"),
-        (("--limit", "3"), 3, "More runs match: --last 6\n"),
-        (("--last", "20"), 20, "More runs match: --last 40\n"),
+        ((), 20, "--last 40"),
+        (("--last", "3"), 3, "--last 6"),
+        (("--limit", "3"), 3, "--last 6"),
+        (("--last", "20"), 20, "--last 40"),
         (("--last", "21"), 21, ""),
         (("--last", "1000000000"), 21, ""),
         (("--last", "7", "--status", "success"), 7, ""),
-        (("--last", "6", "--status", "success"), 6, "More runs match: --last 12\n"),
+        (("--last", "6", "--status", "success"), 6, "--last 12 --status SUCCESS"),
     ],
 )
-def test_how_many_are_listed(program: Program, args: tuple[str, ...], shown: int, hint: str) -> None:
-    """Twenty, or as many as are asked for, newest first; that more match is said where more match."""
+def test_how_many_are_listed(program: Program, args: tuple[str, ...], shown: int, more: str) -> None:
+    """Twenty, or as many as are asked for, newest first; how to see more stands there where more match."""
     statuses = ["SUCCESS" if run_id % 3 == 0 else "FAILED" for run_id in range(1, 22)]
     runs = [ran(run_id, "flow", status, "2025-05-23 09:45:00") for run_id, status in enumerate(statuses, 1)]
     history(program, *runs)
@@ -183,8 +183,25 @@ def test_how_many_are_listed(program: Program, args: tuple[str, ...], shown: int
     ]
     resume = f"To resume a failed run: {here(program)}executioner.py -c <config> --resume-from <RUN_ID>\n"
     details = f"To see details: {here(program)}executioner.py --show-run <RUN_ID>\n"
+    hint = f"To see more runs: {here(program)}executioner.py --list-runs {more}\n" if more else ""
     hints = f"{hint}{'' if '--status' in args else resume}{details}"
     assert program("--list-runs", *args) == (0, f"{HEAD}{''.join(rows)}\n{hints}", "")
+
+
+def test_the_command_for_more_lists_more_of_the_same(program: Program) -> None:
+    """It carries every filter, whatever its value, and the history: pasted, it lists these runs and the next."""
+    runs = [ran(at, "-flow it", "FAILED", "2025-05-23 09:45:00", user="it's me") for at in range(1, 6)]
+    make_past(program.folder / "past.db", runs)
+    args = ["--status", "failed,partial", "--app=-flow it", "--user", "it's me", "--since", "2025-05-01"]
+    args += ["--until", "2025-06-01", "--partly-completed", "--resumable"]
+    screen = program("--list-runs", "--db", "past.db", "--last", "2", *args).out
+    assert screen.count("| FAILED") == 2
+    command = screen.partition("To see more runs: ")[2].partition("\n")[0]
+    pasted = paste(program, command).out
+    assert pasted.count("| FAILED") == 4
+    again = paste(program, pasted.partition("To see more runs: ")[2].partition("\n")[0]).out
+    assert again.count("| FAILED") == 5
+    assert "To see more runs" not in again
 
 
 def test_the_second_name_of_last_is_hidden(program: Program) -> None:

@@ -643,7 +643,7 @@ def test_a_run_before_the_reboot(program: Program) -> None:
         "- after - SKIPPED     (run interrupted)\n\n"
         "Failed Job Log Preview (bad):\n-----------------------------\n(no log is recorded)\n\n"
         "Hint: how load ended is not known, and a resume runs it again. If its log\n"
-        "shows that it did its work, let it count: --mark-success 7 load\n\n"
+        "shows that it did its work, let it count:\n  executioner.py --mark-success 7 load\n\n"
         "To resume all remaining jobs:\n  executioner.py -c data_pipeline.json --resume-from 7\n\n"
         "To resume only failed jobs:\n"
         "  executioner.py -c data_pipeline.json --resume-from 7 --resume-failed-only\n"

@@ -96,7 +96,8 @@ Job Status:
 - report  - SKIPPED     (run interrupted)
 
 Hint: how load ended is not known, and a resume runs it again. If its log
-shows that it did its work, let it count: --mark-success 7 load
+shows that it did its work, let it count:
+  cd {folder} && executioner.py --mark-success 7 load
 
 To resume all remaining jobs:
   cd {folder} && executioner.py -c NEW_PATH --resume-from 7

@@ -23,6 +23,10 @@ from executioner.scheduler import Outcome
 from executioner.signals import SignalQueue
 from executioner.verdict import exit_code, failure_summary, run_status, verdict
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executioner.suggest import Hint
+
 _UNRECORDED = "The history could not be written"
 
 
@@ -174,7 +178,7 @@ class Finish:
 
             terminal.out.write(indented(self._writer.run_object()) + "\n")
 
-    def _hints(self) -> list[str]:
+    def _hints(self) -> list[Hint]:
         """What past runs say about this one; nothing where they cannot be read."""
         from executioner.commands.evidence import CHANGED, config_state, evidence
         from executioner.history.reader import History

@@ -56,14 +56,13 @@ def list_runs(context: Context, listing: Listing) -> int:
     elif past:
         _check_tables()
         runs = list(past.history.find(wanted, listing.last + 1))
-        more = len(runs) > listing.last
+        has_more = len(runs) > listing.last
         if not runs:
             _say_none(context, past, listing, wanted)
             return 0
         text = runs_text(
             runs[: listing.last],
-            listing.last,
-            more=more,
+            more=_words(listing._replace(last=2 * listing.last), past) if has_more else (),
             invocation=past.typed,
             now=now,
             width=context.terminal.width(),
@@ -95,6 +94,22 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
         raise UsageError(f"{flag}: {exc}", "command line", steps=[SEE_OPTIONS]) from exc
+
+
+def _words(listing: Listing, past: Past) -> list[str]:
+    """A listing as it is typed."""
+    words = ["--list-runs", *past.typed.config_words, "--last", str(listing.last)]
+    for flag, value in (
+        ("--status", ",".join(listing.statuses) or None),
+        ("--app", listing.application),
+        ("--since", listing.since),
+        ("--until", listing.until),
+        ("--user", listing.user),
+    ):
+        if value is not None:
+            words += [f"{flag}={value}"] if value.startswith("-") else [flag, value]
+    flags = (("--partly-completed", listing.partly_completed), ("--resumable", listing.resumable))
+    return [*words, *(flag for flag, is_set in flags if is_set)]
 
 
 def _check_tables() -> None:

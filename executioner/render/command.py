@@ -8,6 +8,12 @@ from executioner.model import NextStep
 from executioner.record import Record
 from executioner.render.text import quoted, safe
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executioner.suggest import Hint
+
+_HINT_WIDTH = 76
+
 
 class Invocation(Record):
     """How the program was called, as far as a printed command has to repeat it.
@@ -64,6 +70,14 @@ class Invocation(Record):
 def as_argument(name: str) -> str:
     """A file name as an option's value: one that begins with a hyphen would be taken for an option."""
     return f"./{name}" if name.startswith("-") else name
+
+
+def hint_lines(hint: Hint, invocation: Invocation) -> list[str]:
+    """A hint as lines that are no wider than a page, after an empty one; then its command, if it has one."""
+    import textwrap
+
+    lines = textwrap.wrap(f"Hint: {hint.text}", _HINT_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return ["", *lines, *([f"  {invocation.look(*hint.look)}"] if hint.look else [])]
 
 
 def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str = "") -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.record import Record
 from executioner.records import Job, Run, RunDetails
-from executioner.render.command import Invocation
+from executioner.render.command import Invocation, hint_lines
 from executioner.render.runs import status_words
 from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED
 from executioner.render.text import (
@@ -16,12 +16,11 @@ from executioner.render.text import (
     columns,
     count,
     duration,
-    hint_lines,
     local_time,
     safe,
     shown_path,
 )
-from executioner.suggest import Survivor, can_retry_failed
+from executioner.suggest import Hint, Survivor, can_retry_failed
 from executioner.times import instant
 
 #: At most so many failed jobs have the end of their log shown, and so many lines of it.
@@ -61,7 +60,7 @@ class RunView(Record):
     config_exists: bool
     history_path: str
     previews: Sequence[Preview]
-    hints: Sequence[str]
+    hints: Sequence[Hint]
     succeeded_since: int | None
     survivors: Sequence[Survivor] = ()
     spool: str | None = None
@@ -89,7 +88,7 @@ def details_lines(view: RunView, invocation: Invocation, palette: Palette, cwd: 
         yield from map(safe, preview.lines or [f"({preview.note})"])
     yield from _further_logs(view, invocation)
     for hint in view.hints:
-        yield from hint_lines(hint)
+        yield from hint_lines(hint, invocation)
     yield from _next_steps(view, invocation)
 
 

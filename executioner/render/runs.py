@@ -20,9 +20,8 @@ _BETWEEN = 3  # columns of " | "
 
 def runs_text(
     runs: Sequence[Run],
-    last: int,
     *,
-    more: bool,
+    more: Sequence[str],
     invocation: Invocation,
     now: float,
     width: int | None,
@@ -32,8 +31,7 @@ def runs_text(
 
     Args:
         runs: newest first; not empty.
-        last: how many were asked for.
-        more: whether more match.
+        more: the words of a command that lists more of them; empty where no more match.
         invocation: how to print commands.
         now: Unix time, for runs that are on.
         width: of the terminal; None where names are not to be shortened.
@@ -41,7 +39,7 @@ def runs_text(
     """
     hints = []
     if more:
-        hints.append(f"More runs match: --last {2 * last}")
+        hints.append(f"To see more runs: {invocation.look(*more)}")
     # as the founding document's sample: also where a newer run of the config has succeeded since
     if any(run.resumable or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED) for run in runs):
         config = " ".join(map(quoted, invocation.config_words)) or "-c <config>"

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.record import Record
-from executioner.render.command import Invocation
-from executioner.render.text import Palette, count, duration, hint_lines, local_time, log_path, quoted, safe
+from executioner.render.command import Invocation, hint_lines
+from executioner.render.text import Palette, count, duration, local_time, log_path, quoted, safe
 from executioner.verdict import COUNT_AS_DONE, LEFT_OUT, JobOutcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from executioner.suggest import Hint
 
 #: More entries than this are grouped, after the first few.
 MOST_LISTED = 10
@@ -33,7 +37,7 @@ class RunReport(Record):
     resumes: int | None = None  # the run that it resumes
     reused: int = 0  # so many of the completed jobs were taken over from there
     recorded: bool = True  # else it cannot be resumed
-    hints: Sequence[str] = ()  # what the evidence says about the way on
+    hints: Sequence[Hint] = ()  # what the evidence says about the way on
 
     def having(self, *statuses: JobStatus) -> list[JobOutcome]:
         """The outcomes with one of some statuses."""
@@ -62,7 +66,7 @@ def summary_text(report: RunReport, invocation: Invocation, palette: Palette, cw
     if skipped:
         lines += ["", "Skipped Jobs:", *_skipped(skipped, report.run_id, invocation)]
     for hint in report.hints:
-        lines += hint_lines(hint)
+        lines += hint_lines(hint, invocation)
     steps = _next_steps(report, bool(failed), bool(interrupted), invocation)
     lines += ["", *steps] if steps else []
     return "\n".join(lines) + "\n"

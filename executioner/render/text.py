@@ -21,9 +21,6 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 
 
-_HINT_WIDTH = 76
-
-
 class Palette(Record):
     """How a stream shows things: colours or not, which symbols it has."""
 
@@ -136,13 +133,6 @@ def columns(text: str) -> int:
     from wcwidth import width
 
     return width(text)
-
-
-def hint_lines(hint: str) -> list[str]:
-    """A hint as lines that are no wider than a page, after an empty one."""
-    import textwrap
-
-    return ["", *textwrap.wrap(f"Hint: {hint}", _HINT_WIDTH, break_long_words=False, break_on_hyphens=False)]
 
 
 def quoted(word: str) -> str:

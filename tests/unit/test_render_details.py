@@ -12,7 +12,7 @@ from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
 from executioner.render.details import Preview, RunView, details_lines
 from executioner.render.text import Palette
-from executioner.suggest import timeout_hint
+from executioner.suggest import Hint, timeout_hint
 
 TYPED = Invocation(["executioner.py"], config="flow.json")
 HOSTILE = "a\x1b[2J\nb\u202ec\u2028d\x9be\udcff"
@@ -407,7 +407,7 @@ def test_the_logs_that_are_not_previewed(failures: int, shown: list[str]) -> Non
 
 def hint(one: Job, past: list[float] | None, **changes: Any) -> list[str]:
     """What is said of a previewed job and how long it took before."""
-    hints = [text for text in [timeout_hint(one, past or [])] if text is not None]
+    hints = [Hint(text) for text in [timeout_hint(one, past or [])] if text is not None]
     found = ending(view([one], run(resumable=False), previews=[Preview(one, ["x"])], hints=hints, **changes))
     return found[4:]
 
@@ -561,7 +561,8 @@ def test_hostile_text_of_a_job(status: str, field: str) -> None:
     one = job(values.pop("id") or "", values.pop("status") or "", **values)
     state = run(status="RUNNING", resumable=False) if status == "RUNNING" else run()
     previews = [Preview(one, [])] if status in ("FAILED", "TIMEOUT") else []
-    shown = view([one], state, previews=previews, hints=filter(None, [timeout_hint(one, [2.0])]))
+    hints = [Hint(text) for text in [timeout_hint(one, [2.0])] if text is not None]
+    shown = view([one], state, previews=previews, hints=hints)
     assert_harmless("\n".join(screen(shown)))
 
 

@@ -1,7 +1,7 @@
 """The list of runs, as a function of the runs, the terminal's width and the time of day."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -63,10 +63,10 @@ def run(run_id: int = 7, name: str = "flow", status: str = "SUCCESS", done: int 
     return Run(**values)
 
 
-def screen(*runs: Run, last: int = 20, **more: Any) -> str:
+def screen(*runs: Run, **changes: Any) -> str:
     """The whole screen of runs."""
-    options: dict[str, Any] = {"more": False, "invocation": CALLED, "now": NOW, "width": None, "palette": PLAIN}
-    return runs_text(runs, last, **{**options, **more})
+    options: dict[str, Any] = {"more": (), "invocation": CALLED, "now": NOW, "width": None, "palette": PLAIN}
+    return runs_text(runs, **{**options, **changes})
 
 
 def rows(text: str) -> list[str]:
@@ -112,28 +112,27 @@ To see details: executioner.py --show-run <RUN_ID>
 # --- the lines below the table ----------------------------------------------------------------
 
 CONFIG = Invocation(["executioner.py"], config="my flow.json", db="h.db", flags="--workers 2")
+MORE = ("--list-runs", "--app", "a b")
 ELSEWHERE = Invocation(["python3", "executioner.py"], directory="/srv/my jobs")
 
 
 @pytest.mark.parametrize(
-    ("resumable", "more", "last", "invocation", "expected"),
+    ("resumable", "more", "invocation", "expected"),
     [
-        (False, False, 20, CALLED, DETAILS),
-        (True, False, 20, CALLED, RESUME + DETAILS),
-        (False, True, 20, CALLED, "More runs match: --last 40\n" + DETAILS),
-        (True, True, 1, CALLED, "More runs match: --last 2\n" + RESUME + DETAILS),
+        (False, (), CALLED, DETAILS),
+        (True, (), CALLED, RESUME + DETAILS),
+        (False, MORE, CALLED, "To see more runs: executioner.py --list-runs --app 'a b'\n" + DETAILS),
+        (True, MORE, CALLED, "To see more runs: executioner.py --list-runs --app 'a b'\n" + RESUME + DETAILS),
         (
             True,
-            False,
-            20,
+            (),
             CONFIG,
             "To resume a failed run: executioner.py -c 'my flow.json' --db h.db --resume-from <RUN_ID>\n"
             "To see details: executioner.py --db h.db --show-run <RUN_ID>\n",
         ),
         (
             True,
-            False,
-            20,
+            (),
             ELSEWHERE,
             "To resume a failed run: cd '/srv/my jobs' && python3 executioner.py -c <config>"
             " --resume-from <RUN_ID>\n"
@@ -142,10 +141,10 @@ ELSEWHERE = Invocation(["python3", "executioner.py"], directory="/srv/my jobs")
     ],
 )
 def test_the_hints_are_those_that_help(
-    resumable: bool, more: bool, last: int, invocation: Invocation, expected: str
+    resumable: bool, more: Sequence[str], invocation: Invocation, expected: str
 ) -> None:
     """How to see more only where more match, how to resume only where that is possible, details always."""
-    found = screen(run(8), run(7, resumable=resumable), more=more, last=last, invocation=invocation)
+    found = screen(run(8), run(7, resumable=resumable), more=more, invocation=invocation)
     assert found.split("\n\n", 1)[1] == expected
 
 

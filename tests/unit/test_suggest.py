@@ -59,7 +59,7 @@ def test_the_most_urgent_comes_first() -> None:
             failures={"load": [Failure(9, ["E"]), Failure(8, ["E"])]},
         )
     )
-    assert [text.split(" ")[0] for text in found] == ["x", "the", "load", "late"]
+    assert [hint.text.split(" ")[0] for hint in found] == ["x", "the", "load", "late"]
 
 
 @pytest.mark.parametrize(
