@@ -255,6 +255,14 @@ def test_a_run_that_is_still_on_is_not_touched(program: Program) -> None:
         assert runner.wait() == 0
 
 
+def step(program: Program) -> str:
+    """What errors of a file that is no spool end with."""
+    return (
+        "Nothing was imported. To see whether results wait to be imported:\n"
+        f"  cd {program.folder} && executioner.py --doctor\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -286,7 +294,7 @@ def test_a_file_that_is_no_spool_is_refused(program: Program, content: Any, why:
     (program.folder / "s.json").write_text(text)
     found = program("--import-spool", "s.json")
     assert (found.code, found.out) == (2, "")
-    assert found.err == (f"Error: This is not a spool file: {why} (s.json)\nNothing was imported.\n")
+    assert found.err == f"Error: This is not a spool file: {why} (s.json)\n{step(program)}"
     assert not program.history.exists()
     assert (program.folder / "s.json").read_text() == text
 
@@ -319,7 +327,7 @@ def test_a_file_that_is_not_there(program: Program) -> None:
     for name, why in (("nix.json", "No such file or directory"), ("fifo", "it is not a regular file")):
         found = program("--import-spool", name)
         assert (found.code, found.out) == (2, "")
-        assert found.err == (f"Error: The file cannot be read: {why} ({name})\nNothing was imported.\n")
+        assert found.err == f"Error: The file cannot be read: {why} ({name})\n{step(program)}"
 
 
 def test_the_run_as_json(program: Program) -> None:

@@ -20,7 +20,7 @@ from executioner.history import files
 from executioner.history.health import SQLITE_VERSION, WAL_RESET_MENDED, Health, lock_state, look_at
 from executioner.history.reader import History
 from executioner.model import NextStep, Workflow
-from executioner.render.command import Invocation
+from executioner.render.command import Invocation, step_line
 from executioner.render.doctor import Finding, Level, doctor_lines, doctor_object
 from executioner.render.text import count, first_of, quoted, shown_path
 
@@ -79,13 +79,13 @@ def _config(context: Context, typed: Invocation) -> tuple[Workflow | None, list[
     if context.options.config is None:
         return None, []
     try:
-        workflow = load(context)
+        workflow = load(context, only_to_check=True)
     except ExecutionerError as exc:
-        finding = _fault("Config", exc)
-        if os.path.exists(os.path.join(context.cwd, context.options.config)):
-            line = typed.plain((*typed.config_words, "--validate"))
-            finding = finding._replace(steps=[NextStep("To check it again:", line=line)])
-        return None, [finding]
+        again = NextStep("To check it again:", (*typed.config_words, "--validate"))
+        is_file = os.path.isfile(os.path.join(context.cwd, context.options.config))
+        steps = [again] if is_file else exc.steps
+        lines = [NextStep(step.why, line=step_line(step, typed)) for step in steps]
+        return None, [_fault("Config", exc)._replace(steps=lines)]
     text = f"{shown_path(workflow.config_path, context.cwd)}: {workflow.name}, {count(len(workflow.jobs), 'job')}"
     return workflow, [Finding("Config", Level.GOOD, text)]
 

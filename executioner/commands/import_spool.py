@@ -8,11 +8,12 @@ from itertools import count
 from executioner.commands.context import Context, invocation
 from executioner.commands.show_run import show_run
 from executioner.errors import HistoryError, NoHistoryError, RunRefusedError, UsageError
-from executioner.folders import sync_folder
+from executioner.folders import default_history, sync_folder
 from executioner.history import spool
 from executioner.history.reader import History
 from executioner.history.spool import Spool
 from executioner.history.store import HistoryWriter
+from executioner.model import NextStep
 from executioner.render.error import note_text, warning_text
 from executioner.render.text import safe, shown_path
 
@@ -33,8 +34,15 @@ def import_spool(context: Context, file: str) -> int:
     path = os.path.join(context.cwd, file)
     if not os.path.lexists(path) and os.path.exists(path + _DONE):
         raise UsageError(f"It was imported already: the file is now {file}{_DONE}", file)
-    found = spool.read(path, file)
     chosen = context.options.db
+    try:
+        found = spool.read(path, file)
+    except UsageError as exc:
+        if not exc.details:  # which say what to do
+            looked_at = default_history() if chosen is None else os.path.join(context.cwd, chosen)
+            line = invocation(context, None, os.path.realpath(looked_at)).look("--doctor")
+            exc.steps = (NextStep("To see whether results wait to be imported:", line=line),)
+        raise
     history = os.path.realpath(found.history if chosen is None else os.path.join(context.cwd, chosen))
     expected = _place(context, found, history)
     if context.options.dry_run:

@@ -13,6 +13,8 @@ from executioner.model import NextStep, Plugin, Workflow
 from executioner.render.command import Invocation, as_argument
 from executioner.render.text import count, quoted, safe, shown_path, storable
 
+_MOST_NAMED = 5
+
 
 def load(context: Context, *, only_to_check: bool = False) -> Workflow:
     """The workflow of ``--config``; ``only_to_check`` says that nothing else is to be done with it.
@@ -29,13 +31,7 @@ def load(context: Context, *, only_to_check: bool = False) -> Workflow:
     try:
         content = config_content(path)
     except OSError as exc:
-        why = exc.strerror or str(exc)
-        steps: Sequence[NextStep] = ()
-        if isinstance(exc, FileNotFoundError):
-            near = _near(name, path)
-            why += "" if near is None else f", did you mean {quoted(near)}?"
-            steps = _instead(context, name, path, near, only_to_check=only_to_check)
-        raise _unreadable(name, why, steps) from exc
+        raise _not_read(context, name, path, exc, only_to_check=only_to_check) from exc
     return parse(
         content,
         path=_plain_path(path),
@@ -60,6 +56,37 @@ def _plain_path(path: str) -> str:
         return plain if os.path.samefile(plain, path) else os.path.realpath(path)
     except OSError:
         return os.path.realpath(path)
+
+
+def _not_read(context: Context, name: str, path: str, error: OSError, *, only_to_check: bool) -> UsageError:
+    """Why there is no such config, and what to type instead."""
+    why = error.strerror or str(error)
+    inside: Sequence[str] = ()
+    if isinstance(error, IsADirectoryError):
+        inside = _inside(name, path)
+        near = inside[0] if len(inside) == 1 else None
+    elif isinstance(error, FileNotFoundError):
+        near = _near(name, path)
+    else:
+        return _unreadable(name, why)
+    if len(inside) > 1:
+        some = [*map(quoted, inside[:_MOST_NAMED]), *(["..."] if len(inside) > _MOST_NAMED else [])]
+        return _unreadable(name, why, details=[f"Name a file: {', '.join(some)}"])
+    why += "" if near is None else f", did you mean {quoted(near)}?"
+    return _unreadable(name, why, _instead(context, name, path, near, only_to_check=only_to_check))
+
+
+def _inside(name: str, path: str) -> list[str]:
+    """The files in a folder that may be configs, as they would be typed."""
+    try:
+        names = sorted(os.listdir(path))
+    except OSError:
+        return []
+    return [
+        os.path.normpath(os.path.join(name, one))
+        for one in names
+        if one.endswith(".json") and os.path.isfile(os.path.join(path, one)) and storable(one) == one
+    ]
 
 
 def _near(name: str, path: str) -> str | None:
@@ -100,7 +127,12 @@ def _instead(
         words = ["--validate"] if only_to_check else [*run_words(options), "--dry-run"]
         steps.append(NextStep(f"To {'check' if only_to_check else 'preview'} that one:", line=typed.run(*words)))
     if options.resume_from is None:
-        into = name if os.path.isdir(os.path.dirname(path)) and not name.endswith("/") else None
+        if os.path.isdir(path):
+            if near is not None:
+                return steps
+            into: str | None = os.path.normpath(os.path.join(name, "jobs.json"))
+        else:
+            into = name if os.path.isdir(os.path.dirname(path)) and not name.endswith("/") else None
         return [*steps, NextStep("To start with a small example:", ("--simple-config",), into=into)]
     db = () if options.db is None else ("--db", options.db)
     again = (*db, "--resume-from", options.resume_from, "--dry-run")
@@ -109,8 +141,9 @@ def _instead(
     return [*steps, NextStep("To preview it with the config that the run was started with:", again)]
 
 
-def _unreadable(name: str, why: str, steps: Sequence[NextStep] = ()) -> UsageError:
-    return UsageError(f"The config cannot be read: {why}", name, steps=steps, assurance="Nothing was run.")
+def _unreadable(name: str, why: str, steps: Sequence[NextStep] = (), details: Sequence[str] = ()) -> UsageError:
+    what = f"The config cannot be read: {why}"
+    return UsageError(what, name, details=details, steps=steps, assurance="Nothing was run.")
 
 
 def validate(context: Context) -> int:

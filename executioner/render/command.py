@@ -80,11 +80,16 @@ def hint_lines(hint: Hint, invocation: Invocation) -> list[str]:
     return ["", *lines, *([f"  {invocation.look(*hint.look)}"] if hint.look else [])]
 
 
+def step_line(step: NextStep, invocation: Invocation) -> str:
+    """A step's command as it is typed."""
+    into = f" > {quoted(step.into)}" if step.into is not None else ""
+    return f"{step.line or invocation.plain(step.args)}{into}"
+
+
 def steps_text(steps: Iterable[NextStep], invocation: Invocation, assurance: str = "") -> list[str]:
     """Next steps, a reason and a command each; ``assurance`` goes before the first reason."""
     lines: list[str] = []
     for step in steps:
         why = f"{assurance} {step.why}" if assurance and not lines else step.why
-        into = f" > {quoted(step.into)}" if step.into is not None else ""
-        lines += [safe(why), f"  {step.line or invocation.plain(step.args)}{into}"]
+        lines += [safe(why), f"  {step_line(step, invocation)}"]
     return lines or ([safe(assurance)] if assurance else [])

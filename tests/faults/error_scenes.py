@@ -433,6 +433,11 @@ def config_files(stage: Stage) -> None:
     stage("no such file", "-c", "nope.json")
     stage("no such file to resume with", "-c", "nope.json", "--resume-from", "1")
     stage("a folder", "-c", ".")
+    for name in ("one/flow.json", *(f"many/{letter}.json" for letter in "fedc b")):
+        (stage.folder / name).parent.mkdir(exist_ok=True)
+        (stage.folder / name).touch()
+    stage("a folder with one that may be meant", "-c", "one/", "--skip", "load")
+    stage("a folder with many", "-c", "many", "--validate")
     os.mkfifo(stage.folder / "pipe")
     stage("a pipe", "-c", "pipe")
     stage("a path below a file", "-c", "pipe/flow.json")
