@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks/run.py: {wrong}", file=sys.stderr)
         return 2
     if given.list:
-        print("rows:   ", *known)
+        print("rows:")
+        for row in ROWS:
+            print(f"  {row.name:{max(map(len, known))}}  {row.title}")
         print("runners:", *(peer.name for peer in found()), *(["sqlite3"] if shutil.which("sqlite3") else []))
         return 0
     out = os.path.abspath(given.out) if given.out else None

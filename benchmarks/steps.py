@@ -1,4 +1,4 @@
-"""Where the time of a run goes: ``steps.py chain > /dev/null``, or ``layers1000``, ``layers10000``.
+"""Where the time of a run goes: ``steps.py chain200 > /dev/null``, or ``layers1000``, ``layers10000``.
 
 Runs the program in this process, in a new folder, with a clock around each step of the scheduler's loop; the
 table goes to stderr.
@@ -23,7 +23,7 @@ from executioner.listeners import Reporter
 from executioner.scheduler import Scheduler
 
 WORKLOADS = {
-    "chain": Workload(chain(200), 1),
+    "chain200": Workload(chain(200), 1),
     "layers1000": Workload(layers(1000), 8),
     "layers10000": Workload(layers(10_000), 8),
 }

@@ -250,7 +250,7 @@ def number(value: float) -> str:
 
 
 def test_the_benchmarks_name_their_rows_and_the_runners_found() -> None:
-    """``benchmarks/run.py --list``, from any folder."""
+    """``benchmarks/run.py --list``, from any folder: each row with the title that it has in the table."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks/run.py"), "--list"],
         cwd="/",
@@ -258,5 +258,6 @@ def test_the_benchmarks_name_their_rows_and_the_runners_found() -> None:
         text=True,
         check=True,
     )
-    rows, runners = done.stdout.splitlines()
-    assert "layers1000" in rows.split() and "executioner" in runners.split()
+    first, *rows, runners = done.stdout.splitlines()
+    assert first == "rows:" and "  chain200       a chain of 200 `true`" in rows
+    assert "executioner" in runners.split()
