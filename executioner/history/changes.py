@@ -31,6 +31,16 @@ class RunEnd(Record):
     failure_summary: str | None
 
 
+#: What sets a run's counts to what its jobs' rows say.
+COUNTED = ", ".join(
+    f"{column} = (SELECT count(*) FROM job_history job"
+    f" WHERE job.run_id = run_metadata.run_id AND job.status IN ({statuses}))"
+    for column, statuses in (
+        ("completed_jobs", "'SUCCESS'"),
+        ("failed_jobs", "'FAILED', 'TIMEOUT', 'ERROR'"),
+        ("skipped_jobs", "'SKIPPED'"),
+    )
+)
 _NEVER_STARTED = {"start_time": None, "last_run": None, "log_path": None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from executioner.errors import RunRefusedError
-from executioner.history.changes import set_statement
+from executioner.history.changes import COUNTED, set_statement
 from executioner.history.identity import newest_id
 from executioner.history.spool import ENDED, NOTHING, Spool
 from executioner.history.sqlite import sqlite3
@@ -27,12 +27,8 @@ SELECT EXISTS (SELECT 1 FROM run_metadata WHERE run_id = ?1)
 _NOT_DONE = """
 SELECT coalesce(position, 0), id, status, coalesce(reason, '') FROM job_history
 WHERE run_id = ? AND status <> 'SUCCESS'"""
-_SETTLE = """
-UPDATE run_metadata SET status = ?1,
-    completed_jobs = (SELECT count(*) FROM job_history WHERE run_id = ?2 AND status = 'SUCCESS'),
-    failed_jobs = (SELECT count(*) FROM job_history
-                   WHERE run_id = ?2 AND status IN ('FAILED', 'TIMEOUT', 'ERROR')),
-    skipped_jobs = (SELECT count(*) FROM job_history WHERE run_id = ?2 AND status = 'SKIPPED'),
+_SETTLE = f"""
+UPDATE run_metadata SET status = ?1, {COUNTED},
     failure_summary = CASE WHEN ?1 = 'SUCCESS' THEN NULL ELSE failure_summary END
 WHERE run_id = ?2"""
 #: What is taken over into rows that are there: how things ended, never what they are, nor what a person has

@@ -17,7 +17,7 @@ from executioner.errors import HistoryError
 from executioner.events import Event
 from executioner.folders import file_id, make_folder
 from executioner.history import files
-from executioner.history.changes import JobChange, RunEnd, changes, run_columns, set_statement
+from executioner.history.changes import COUNTED, JobChange, RunEnd, changes, run_columns, set_statement
 from executioner.history.crashes import Crash, Suspects, crashes, has_lost_runs
 from executioner.history.create import connect, create
 from executioner.history.identity import identity, newest_id
@@ -82,14 +82,8 @@ FROM past.job_history WHERE run_id = ? AND (status = 'SUCCESS' OR marked_by IS N
 _MARK = """
 UPDATE job_history SET marked_by = ?, marked_at = ?, mark_reason = ?
 WHERE run_id = ? AND id = ? AND status <> 'SUCCESS' AND marked_by IS NULL"""
-_DEAD_RUN = """
-UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?,
-    completed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
-                      AND j.status = 'SUCCESS'),
-    failed_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
-                   AND j.status IN ('FAILED', 'TIMEOUT', 'ERROR')),
-    skipped_jobs = (SELECT count(*) FROM job_history j WHERE j.run_id = run_metadata.run_id
-                    AND j.status IN ('SKIPPED', 'PENDING'))
+_DEAD_RUN = f"""
+UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary = ?, {COUNTED}
 WHERE run_id = ? AND status = 'RUNNING'"""
 _DEAD_JOBS_RUNNING = """
 UPDATE job_history SET status = 'INTERRUPTED', reason = ?
@@ -355,9 +349,9 @@ class HistoryWriter:
     def _record_dead_runs(self) -> None:
         for run in unfinished_runs(self._connection, self._lock.path):
             if not run.lives:
-                self._execute(_DEAD_RUN, (NO_RESULT, run.run_id))
                 self._execute(_DEAD_JOBS_RUNNING, (NO_RESULT, run.run_id))
                 self._execute(_DEAD_JOBS_PENDING, (run.run_id,))
+                self._execute(_DEAD_RUN, (NO_RESULT, run.run_id))
 
     def note(self, event: Event) -> None:
         """Take an event in, to be written by the next commit."""
