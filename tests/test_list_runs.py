@@ -272,7 +272,7 @@ LONG = "nightly_regional_warehouse_consolidation_and_reporting"
         (120, f"{LONG[:45]}...", "Completed/Total"),
         (88, "nightly_regio...", "Completed/Total"),
         (80, "nightly_regional...", "Done"),
-        (60, "nightly_...", "Done"),
+        (72, "nightly_...", "Done"),
     ],
 )
 def test_a_long_name_is_cut_to_the_width_of_the_terminal(

@@ -14,7 +14,9 @@ from executioner.times import instant
 _TITLE = "Recent Execution History:"
 _HEADERS = ("Run ID", "Application", "Status", "Start Time", "Duration", "Completed/Total")
 _WIDTHS = (6, 16, 9, 19, 8, 15)
-_APPLICATION, _STATUS, _COMPLETED = 1, 2, 5
+_APPLICATION, _STATUS, _START, _COMPLETED = 1, 2, 3, 5
+_DAY_AND_MINUTE = slice(5, 16)  # of a start time, where a terminal is narrow
+_LEAST_NAME = 6
 _BETWEEN = 3  # columns of " | "
 
 
@@ -78,18 +80,28 @@ class _Layout(Record):
 
 
 def _layout(rows: list[list[str]], width: int | None) -> _Layout:
+    """The columns that fit a terminal: where it is narrow one after the other is shortened, in the rows too."""
     headers = list(_HEADERS)
     widths = [max(least, *(len(row[column]) for row in rows)) for column, least in enumerate(_WIDTHS)]
     widths[_APPLICATION] = _WIDTHS[_APPLICATION]
     if width is None:
         return _Layout(headers, widths, None)
-    spare = width - sum(widths) - _BETWEEN * (len(widths) - 1)
-    if spare < 0:  # 80 columns are too few for the whole title of the last one
+
+    def spare() -> int:
+        return width - sum(widths) - _BETWEEN * (len(widths) - 1)
+
+    least = len(headers[_APPLICATION])
+    if spare() < 0:  # 80 columns are too few for the whole title of the last one
         headers[_COMPLETED] = "Done"
-        narrow = max(len(row[_COMPLETED]) for row in [headers, *rows])
-        spare += widths[_COMPLETED] - narrow
-        widths[_COMPLETED] = narrow
-    room = max(len(_HEADERS[_APPLICATION]), widths[_APPLICATION] + spare)
+        widths[_COMPLETED] = max(len(row[_COMPLETED]) for row in [headers, *rows])
+    if widths[_APPLICATION] + spare() < least:
+        for row in rows:
+            row[_START] = row[_START][_DAY_AND_MINUTE] or row[_START]
+        widths[_START] = max(len(row[_START]) for row in [headers, *rows])
+    if widths[_APPLICATION] + spare() < least:
+        headers[_APPLICATION] = "App"
+        least = _LEAST_NAME
+    room = max(least, widths[_APPLICATION] + spare())
     widths[_APPLICATION] = min(widths[_APPLICATION], room)
     return _Layout(headers, widths, room)
 
