@@ -116,7 +116,9 @@ def test_quiet_is_silent_on_success(program: Program, arguments: list[str]) -> N
 
 
 def test_quiet_tells_a_failure_in_full_on_stderr(program: Program) -> None:
-    """``--quiet``: of a failed run stderr has the error line and the whole summary, stdout nothing."""
+    """``--quiet``: of a failed run stderr has the error line and the whole summary, with what progress would have
+    shown of the failed jobs' output; stdout nothing.
+    """
     a_failure(program)
     loud = program("-c", "flow.json")
     quiet = program("-c", "flow.json", "--quiet")
@@ -126,7 +128,25 @@ def test_quiet_tells_a_failure_in_full_on_stderr(program: Program) -> None:
     expected = summary_of(loud.out)
     for word in ("Run ID: ", ".run-", "--resume-from ", "--show-run "):
         expected = expected.replace(f"{word}1", f"{word}2")
-    assert figures(rest.lstrip("\n")) == figures(expected)
+    before, _, more = rest.lstrip("\n").partition("Failed Job Log Preview (bad):\n-----------------------------\n")
+    output, _, after = more.partition("\n\n")
+    tail = [line.partition("         | ")[2] for line in loud.out.splitlines() if line.startswith("         | ")]
+    assert output.splitlines() == (tail or ["(no output)"])
+    assert figures(before + after) == figures(expected)
+
+
+def test_a_quiet_run_shows_the_output_of_three_failed_jobs(program: Program) -> None:
+    """The first three in config order, ten lines of each at most; a job that printed nothing says so."""
+    jobs = {f"j{at}": f"seq {at}1; exit 1" for at in range(1, 5)} | {"j2": "exit 1"}
+    program.config(jobs, continue_on_error=True)
+    err = program("-c", "flow.json", "--quiet").err
+    found = [block.partition("\n\n")[0].splitlines() for block in err.split("Failed Job Log Preview (")[1:]]
+    assert [block[0] for block in found] == ["j1):", "j2):", "j3):"]
+    assert [block[2:] for block in found] == [
+        [str(line) for line in range(2, 12)],
+        ["(no output)"],
+        [str(line) for line in range(22, 32)],
+    ]
 
 
 def test_quiet_still_warns(program: Program) -> None:

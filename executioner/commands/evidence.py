@@ -14,6 +14,8 @@ from executioner.history.reader import History
 from executioner.joblog import tail
 from executioner.model import JobStatus, RunStatus
 from executioner.records import Job, Run, RunDetails
+from executioner.render.summary import PREVIEW_LINES, Preview
+from executioner.render.text import log_path, quoted
 from executioner.suggest import Evidence, Failure, Survivor
 
 #: At most so many earlier runs are compared.
@@ -64,6 +66,19 @@ def survivors(history: History, details: RunDetails) -> list[Survivor]:
     if run.status != RunStatus.INTERRUPTED or not any(job.reason == NO_RESULT for job in details.jobs):
         return []
     return [Survivor(one.job, one.pid) for one in leftovers_of(history, Suspects(run_id=run.run_id))]
+
+
+def preview(job: Job, cwd: str) -> Preview:
+    """The last lines that a job's last attempt printed, or why there are none."""
+    if job.log_path is None:
+        return Preview(job, (), "no log is recorded")
+    try:
+        lines = last_output(job, PREVIEW_LINES)
+    except OSError:
+        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
+    except EOFError:
+        return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
+    return Preview(job, lines, "no output")
 
 
 def last_output(job: Job, lines: int) -> list[str]:

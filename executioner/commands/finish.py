@@ -17,7 +17,7 @@ from executioner.model import FAILURES, JobStatus, NextStep, RunStatus
 from executioner.plan import Action, Plan
 from executioner.render.command import Invocation
 from executioner.render.error import error_text
-from executioner.render.summary import RunReport, summary_text
+from executioner.render.summary import MOST_PREVIEWS, Preview, RunReport, summary_text
 from executioner.render.text import safe, shown_path
 from executioner.scheduler import Outcome
 from executioner.signals import SignalQueue
@@ -155,6 +155,7 @@ class Finish:
         options, terminal = self._options, self._terminal
         good = end.exit_code == 0
         if not (good and options.quiet):
+            hints, previews = self._look_back() if error is None and not good else ([], [])
             report = RunReport(
                 self._workflow.name,
                 self._writer.run_id,
@@ -170,7 +171,8 @@ class Finish:
                 self._plan.parent_run_id,
                 len(self._plan.positions(Action.REUSE)),
                 error is None,
-                self._hints() if error is None and not good else (),
+                hints,
+                previews,
             )
             self._print_summary(report, "" if good else self._complaint(report, error))
         if options.json and error is None:
@@ -178,20 +180,24 @@ class Finish:
 
             terminal.out.write(indented(self._writer.run_object()) + "\n")
 
-    def _hints(self) -> list[Hint]:
-        """What past runs say about this one; nothing where they cannot be read."""
-        from executioner.commands.evidence import CHANGED, config_state, evidence
+    def _look_back(self) -> tuple[list[Hint], list[Preview]]:
+        """What past runs say about this one, and what its failed jobs printed that no line of progress showed.
+
+        Nothing where that cannot be read.
+        """
+        from executioner.commands.evidence import CHANGED, config_state, evidence, preview
         from executioner.history.reader import History
-        from executioner.render.details import MOST_PREVIEWS
         from executioner.suggest import hints
 
         try:
             history = History(self._writer.path)
             details = history.failed_jobs(self._writer.run_id, MOST_PREVIEWS)
             changed = config_state(details.run)[0] == CHANGED
-            return hints(evidence(history, details, details.jobs, config_changed=changed))
+            found = evidence(history, details, details.jobs, config_changed=changed)
         except ExecutionerError:
-            return []
+            return [], []
+        unseen = [job for job in details.jobs if job.log_path is not None] if self._options.quiet else []
+        return hints(found), [preview(job, self._cwd) for job in unseen]
 
     def _print_summary(self, report: RunReport, complaint: str) -> None:
         options, terminal = self._options, self._terminal

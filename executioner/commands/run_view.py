@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from executioner.commands.context import Context, run_flags
-from executioner.commands.evidence import CHANGED, config_state, evidence, last_output
+from executioner.commands.evidence import CHANGED, config_state, evidence, preview
 from executioner.commands.past import Past, waiting_spool
 from executioner.history.query import RunFilter
 from executioner.model import FAILURES, RunStatus
-from executioner.records import Job, Run, RunDetails
+from executioner.records import Run, RunDetails
 from executioner.render.command import Invocation
-from executioner.render.details import MOST_PREVIEWS, PREVIEW_LINES, Preview, RunView
-from executioner.render.text import log_path, quoted, shown_path
+from executioner.render.details import RunView
+from executioner.render.summary import MOST_PREVIEWS
+from executioner.render.text import shown_path
 from executioner.suggest import hints
 
 
@@ -40,7 +41,7 @@ def run_view(context: Context, past: Past, details: RunDetails, statuses: frozen
         config_state=state,
         config_exists=exists,
         history_path=past.shown_path,
-        previews=[_preview(job, context.cwd) for job in previewed],
+        previews=[preview(job, context.cwd) for job in previewed],
         hints=hints(found),
         succeeded_since=_succeeded_since(past, run),
         survivors=found.survivors,
@@ -54,19 +55,6 @@ def _spool(context: Context, run: Run) -> str | None:
         return None
     path = waiting_spool(run)
     return None if path is None else shown_path(path, context.cwd)
-
-
-def _preview(job: Job, cwd: str) -> Preview:
-    """The last lines that a job's last attempt printed, or why there are none."""
-    if job.log_path is None:
-        return Preview(job, (), "no log is recorded")
-    try:
-        lines = last_output(job, PREVIEW_LINES)
-    except OSError:
-        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
-    except EOFError:
-        return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
-    return Preview(job, lines, "no output")
 
 
 def _succeeded_since(past: Past, run: Run) -> int | None:

@@ -9,7 +9,7 @@ from executioner.record import Record
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation, hint_lines
 from executioner.render.runs import status_words
-from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED
+from executioner.render.summary import LISTED_OF_MANY, MOST_LISTED, MOST_PREVIEWS, Preview, preview_lines
 from executioner.render.text import (
     Palette,
     clock_time,
@@ -23,19 +23,8 @@ from executioner.render.text import (
 from executioner.suggest import Hint, Survivor, can_retry_failed
 from executioner.times import instant
 
-#: At most so many failed jobs have the end of their log shown, and so many lines of it.
-MOST_PREVIEWS = 3
-PREVIEW_LINES = 10
 _WIDEST_ID = 40
 _TITLE_LINE = "=" * 22
-
-
-class Preview(Record):
-    """The end of a failed job's output; ``note`` says why there is none."""
-
-    job: Job
-    lines: Sequence[str]
-    note: str = "no output"
 
 
 class RunView(Record):
@@ -80,12 +69,7 @@ def details_lines(view: RunView, invocation: Invocation, palette: Palette, cwd: 
     yield "Job Status:"
     yield "-----------"
     yield from _job_lines(view, palette, now)
-    for preview in view.previews:
-        yield ""
-        title = f"Failed Job Log Preview ({safe(preview.job.id)}):"
-        yield title
-        yield "-" * len(title)
-        yield from map(safe, preview.lines or [f"({preview.note})"])
+    yield from preview_lines(view.previews)
     yield from _further_logs(view, invocation)
     for hint in view.hints:
         yield from hint_lines(hint, invocation)

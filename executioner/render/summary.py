@@ -12,12 +12,24 @@ from executioner.verdict import COUNT_AS_DONE, LEFT_OUT, JobOutcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from executioner.records import Job
     from executioner.suggest import Hint
 
 #: More entries than this are grouped, after the first few.
 MOST_LISTED = 10
 LISTED_OF_MANY = 5
+#: At most so many failed jobs have the end of their log shown, and so many lines of it.
+MOST_PREVIEWS = 3
+PREVIEW_LINES = 10
 _VERBS = {JobStatus.TIMEOUT: "timed out", JobStatus.INTERRUPTED: "was interrupted"}
+
+
+class Preview(Record):
+    """The end of a failed job's output; ``note`` says why there is none."""
+
+    job: Job
+    lines: Sequence[str]
+    note: str = "no output"
 
 
 class RunReport(Record):
@@ -38,6 +50,7 @@ class RunReport(Record):
     reused: int = 0  # so many of the completed jobs were taken over from there
     recorded: bool = True  # else it cannot be resumed
     hints: Sequence[Hint] = ()  # what the evidence says about the way on
+    previews: Sequence[Preview] = ()  # of failed jobs, where no line of progress has shown their output
 
     def having(self, *statuses: JobStatus) -> list[JobOutcome]:
         """The outcomes with one of some statuses."""
@@ -65,11 +78,21 @@ def summary_text(report: RunReport, invocation: Invocation, palette: Palette, cw
             lines += ["", title, *_troubled(outcomes, report.run_id, invocation, cwd, width)]
     if skipped:
         lines += ["", "Skipped Jobs:", *_skipped(skipped, report.run_id, invocation)]
+    lines += preview_lines(report.previews)
     for hint in report.hints:
         lines += hint_lines(hint, invocation)
     steps = _next_steps(report, bool(failed), bool(interrupted), invocation)
     lines += ["", *steps] if steps else []
     return "\n".join(lines) + "\n"
+
+
+def preview_lines(previews: Sequence[Preview]) -> list[str]:
+    """The ends of failed jobs' logs, each after an empty line."""
+    lines = []
+    for preview in previews:
+        title = f"Failed Job Log Preview ({safe(preview.job.id)}):"
+        lines += ["", title, "-" * len(title), *map(safe, preview.lines or [f"({preview.note})"])]
+    return lines
 
 
 def _header(report: RunReport, invocation: Invocation, palette: Palette) -> list[str]:

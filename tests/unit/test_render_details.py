@@ -10,7 +10,8 @@ from screens import assert_harmless
 
 from executioner.records import Job, Run, RunDetails
 from executioner.render.command import Invocation
-from executioner.render.details import Preview, RunView, details_lines
+from executioner.render.details import RunView, details_lines
+from executioner.render.summary import Preview
 from executioner.render.text import Palette
 from executioner.suggest import Hint, timeout_hint
 
