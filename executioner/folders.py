@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 
+_LEAST_ROOM = 4096
+
 
 def default_history() -> str:
     """Where the history is kept when nobody says otherwise (XDG Base Directory Specification)."""
@@ -63,18 +65,27 @@ def take_room(folder: str, size: int) -> int | None:
 
     It is a file without a name, gone when it is closed: kill -9 leaves nothing of it.
 
+    Args:
+        folder: where it is to have a name one day.
+        size: in bytes; half of it, and so on, is taken where there is less.
+
     Returns:
-        its descriptor; None where there is no such room, or where the file system has no such files.
+        its descriptor; None where there is no room at all, or where the file system has no such files.
     """
-    fd = None
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        os.posix_fallocate(fd, 0, size)
     except OSError:
-        if fd is not None:
-            os.close(fd)
         return None
-    return fd
+    size = max(size, _LEAST_ROOM)
+    while size >= _LEAST_ROOM:
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except OSError:
+            size //= 2
+        else:
+            return fd
+    os.close(fd)
+    return None
 
 
 def give_name(fd: int, path: str) -> None:

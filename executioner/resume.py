@@ -64,7 +64,9 @@ class ResumePlan(Record):
         definitions: of the same jobs as they are now.
         why: says for a position why the plan does that with the job.
         changed: by position, what changed in the jobs' definitions.
-        rerun: what runs again because of changes.
+        rerun: what is done, and runs again because of changes.
+        marked_again: jobs that somebody marked as successful and that run again; where the plan is stopped, those
+            that would if what has changed ran again.
         added: jobs that the resumed run did not have.
         removed: ids of jobs that the workflow no longer has.
         stopped_by: reused jobs that changed, if that is to stop the resume.
@@ -78,6 +80,7 @@ class ResumePlan(Record):
     why: Callable[[int], str]
     changed: Mapping[int, Change]
     rerun: frozenset[int]
+    marked_again: Sequence[int]
     added: Sequence[int]
     removed: Sequence[str]
     stopped_by: Sequence[int]
@@ -130,21 +133,25 @@ def make_resume_plan(
         reasons,
         parent.run_id,
     )
+    running = plan.positions(*RUNS)
+    stopped_by = [
+        at for at in plan.positions(Action.REUSE) if at in changed and wanted.if_changed is IfChanged.STOP
+    ]
+    at_stake = graph.reach(links.dependents, stopped_by) if stopped_by else set(running)
     return ResumePlan(
         plan=plan,
         past=past,
         definitions=definitions,
         why=choice.why,
         changed=changed,
-        rerun=frozenset(choice.rerun.intersection(plan.positions(*RUNS))),
+        rerun=frozenset(at for at in running if at in choice.rerun and at in past and past[at].is_done),
+        marked_again=[at for at, one in past.items() if at in at_stake and one.marked_by is not None],
         added=[at for at in range(len(links.ids)) if at not in past],
         removed=[job.id for job in parent.jobs if job.id not in links.index],
-        stopped_by=[
-            at for at in plan.positions(Action.REUSE) if at in changed and wanted.if_changed is IfChanged.STOP
-        ],
+        stopped_by=stopped_by,
         blocked=[
             (at, needed)
-            for at in plan.positions(*RUNS)
+            for at in running
             for needed in links.dependencies[at]
             if actions[needed] is Action.LEAVE_OUT
         ],

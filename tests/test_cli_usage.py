@@ -167,7 +167,7 @@ def test_the_commands_of_a_usage_error_can_be_pasted_from_a_log(program: Program
         (["-c", "flow.json", "--parallel", "--sequential"], "--sequential does not go with --parallel"),
         (["-c", "flow.json", "--skip", "firts"], '--skip: no job "firts" (flow.json)\n  did you mean "first"?'),
         (["-c", "nope.json"], "The config cannot be read: No such file or directory (nope.json)"),
-        (["-c", "."], "The config cannot be read: it is a folder (.)"),
+        (["-c", "."], "The config cannot be read: it is a folder, did you mean flow.json? (.)"),
         (["-c", "pipe"], "The config cannot be read: it is not a regular file (pipe)"),
     ],
 )

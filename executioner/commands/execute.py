@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 
 #: Descriptors that are kept free of job logs: for what the run opens yet, for ending jobs, and for the history.
 _SPARE_DESCRIPTORS = 16
-#: The room that is taken on the disk of the logs for results that the history cannot take: of the few jobs that
-#: end with much to tell, and of all that are skipped.
-_ROOM_BYTES = 64 * 1024
-_ROOM_BYTES_A_JOB = 256
+# What a spool file takes in bytes of a job that is skipped, of one that ends, and of each of its attempts, beside
+# ids and paths; why a job ended may take some words.
+_SKIPPED_BYTES = 220
+_ENDED_BYTES = 3000
+_ATTEMPT_BYTES = 600
+_MOST_ATTEMPTS = 100
 
 
 class Environments:
@@ -143,7 +145,7 @@ class Execution:
         )
         warnings += limited
         self._announce(run_id, log, warnings)
-        room = take_room(workflow.log_dir, _ROOM_BYTES + _ROOM_BYTES_A_JOB * len(workflow.jobs))
+        room = take_room(workflow.log_dir, _room_bytes(self._plan))  # for results, should no other be left
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         scheduler = Scheduler(
             self._plan,
@@ -323,6 +325,15 @@ class Execution:
             environment=self._environments.of_run(run_id, self._writer.path),
             words=None if workflow.allow_shell else _words,
         )
+
+
+def _room_bytes(plan: Plan) -> int:
+    """What the results that a history does not take any more may come to: of what runs then, and of the rest."""
+    workflow, ids = plan.workflow, plan.graph.ids
+    attempts = min(1 + max(job.retry.max_retries for job in workflow.jobs), _MOST_ATTEMPTS)
+    ended = _ENDED_BYTES + 2 * len(workflow.log_dir) + attempts * _ATTEMPT_BYTES
+    skipped = len(ids) * (_SKIPPED_BYTES + max(map(len, ids))) + sum(map(len, ids))
+    return min(plan.workers, len(ids)) * ended + skipped
 
 
 def _unsent(workflow: Workflow) -> list[str]:

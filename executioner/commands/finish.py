@@ -138,15 +138,16 @@ class Finish:
         """
         from executioner.history import spool
 
-        make_folder(self._workflow.log_dir)
         content = self._writer.spool_content(reason, end)
         try:
+            make_folder(self._workflow.log_dir)
             return spool.write(base, content, self._room)
         except OSError:
             self._writer.close()
             if self._room is not None:
                 os.close(self._room)
                 self._room = None
+            make_folder(self._workflow.log_dir)
             return spool.write(base, content)
 
     # --- telling ----------------------------------------------------------------------------

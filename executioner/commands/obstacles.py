@@ -20,7 +20,7 @@ from executioner.history.lineage import Lineage
 from executioner.history.liveness import UnfinishedRun
 from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
-from executioner.records import Run
+from executioner.records import Run, mark_words
 from executioner.render.command import Invocation, steps_text
 from executioner.render.text import clock_time, count, first_of, local_time, safe, shown_path
 from executioner.resume import IfChanged, ResumePlan
@@ -199,6 +199,7 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
 
     options = context.options
     one = len(changed) == 1
+    again = marked_again(plan, "would run again, too")
 
     def command(choice: IfChanged) -> str:
         return typed.run(*run_words(options._replace(if_changed=choice)))
@@ -207,6 +208,7 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
         f"{count(len(changed), 'successful job')} of run {run.run_id} {'has' if one else 'have'} changed since",
         str(options.config),
         details=list(changes_lines(plan, changed)),
+        remark="; ".join(again),
         assurance="Nothing was run.",
         steps=[
             NextStep(
@@ -217,6 +219,13 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
         ],
         ending="Add --dry-run to preview either.",
     )
+
+
+def marked_again(plan: ResumePlan, verb: str) -> list[str]:
+    """What to say of the jobs that run again though somebody marked them as successful."""
+    jobs = plan.plan.workflow.jobs
+    told = [f"{jobs[at].id} {verb}, though {mark_words(plan.past[at])}" for at in plan.marked_again]
+    return first_of(told, _MOST_NAMED)
 
 
 def refuse_blocked(context: Context, run: Run, plan: ResumePlan, typed: Invocation) -> None:

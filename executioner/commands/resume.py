@@ -25,6 +25,7 @@ from executioner.commands.guards import (
 )
 from executioner.commands.obstacles import (
     job_names,
+    marked_again,
     nothing_left,
     refuse_another,
     refuse_blocked,
@@ -288,4 +289,4 @@ def _warnings(past: Past, run: Run, plan: ResumePlan) -> list[str]:
     kept = [at for at in plan.plan.positions(Action.REUSE) if at in plan.changed]
     if kept:
         notes.append(f"kept, though changed since: {job_names(plan, kept)}")
-    return notes
+    return [*notes, *marked_again(plan, "runs again")]

@@ -36,13 +36,13 @@ def create(path: str, mode: int) -> list[str]:
         finally:
             connection.close()
         os.fsync(fd)
+        os.replace(draft, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(draft)
         raise
     finally:
         os.close(fd)
-    os.replace(draft, path)
     sync_folder(os.path.dirname(path))
     return remarks
 

@@ -76,11 +76,6 @@ class Spool(Record):
 # --- the file ---------------------------------------------------------------------------------
 
 
-def room_for(jobs: int) -> int:
-    """How many bytes the spool file of a run of so many jobs takes, where they end with nothing unusual."""
-    return 64 * 1024 + 256 * jobs
-
-
 def write(base: str, content: Mapping[str, object], room: int | None = None) -> str:
     """Create ``BASE.spool.json`` durably, 0600; returns its path. A name that is taken is left alone.
 
@@ -98,6 +93,7 @@ def write(base: str, content: Mapping[str, object], room: int | None = None) -> 
         if room is not None:
             _write(room, text)
             path, _ = _at_free_name(base, lambda free: give_name(room, free))
+            os.fsync(room)  # a file without a name is none after a power cut: that it has one now is to last
         else:
             path, fd = _at_free_name(base, _create)
             try:

@@ -92,7 +92,7 @@ def _note(resume: ResumePlan, position: int, verbose: bool) -> str:
         return f" - {safe(resume.why(position))}"
     past = resume.past.get(position)
     notes = []
-    if past is not None and past.marked_by is not None and resume.plan.actions[position] is Action.REUSE:
+    if past is not None and past.marked_by is not None:
         notes.append(f"marked by {past.marked_by}{f': {past.mark_reason}' if past.mark_reason else ''}")
     reason = resume.plan.reasons.get(position)
     if reason == BY_FROM_JOB:
