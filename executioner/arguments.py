@@ -276,13 +276,37 @@ def wrong(what: str, *steps: NextStep, details: Sequence[str] = ()) -> UsageErro
     return UsageError(what[:1].upper() + what[1:], "command line", details=details, steps=[*steps, SEE_OPTIONS])
 
 
-def masked(word: str) -> str:
-    """An argument, to be printed in a command, without the value of a variable, which may be a secret."""
-    option, equals, given = word.partition("=") if word.startswith("-") else ("", "", word)
-    name, sign, value = given.partition("=")
-    return f"{option}{equals}{name}{sign}..." if value and is_variable(name) else word
+def takers(argv: Sequence[str]) -> list[Option | None]:
+    """For each word the option that it is the value of; None where it is an option, or stands alone."""
+    found: list[Option | None] = []
+    taker: Option | None = None
+    for word in argv:
+        found.append(taker)
+        option = _BY_FLAG.get(word) if taker is None else None
+        taker = None if option is None or option.is_switch else option
+    return found
 
 
+def masked(argv: Sequence[str]) -> list[str]:
+    """Arguments, to be printed in a command, without the values of variables, which may be secrets."""
+    shown = []
+    for word, taker in zip(argv, takers(argv), strict=True):
+        if word.startswith(_ENV):
+            shown.append(_ENV + hidden(word[len(_ENV) :]))
+        elif taker is None:
+            shown.append(word if word.startswith("-") else hidden(word))
+        else:
+            shown.append(hidden(word) if taker.name == "env" else word)
+    return shown
+
+
+def hidden(setting: str) -> str:
+    """``NAME=...``: what was given for a variable, without its value, whatever the name."""
+    name, sign, value = setting.partition("=")
+    return f"{name}{sign}..." if value else setting
+
+
+_ENV = "--env="
 _NEVER_EMPTY = {
     "config": "a path",
     "db": "a path",
@@ -331,7 +355,7 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
         if modes:
             raise wrong(f"{flag_of(name)} does not go with {flag_of(modes[0])}")
         wanted = [mode for mode, takes in _MODES.items() if name in takes]
-        meant = (flag_of(wanted[0]), *map(masked, argv))
+        meant = (flag_of(wanted[0]), *masked(argv))
         steps = [NextStep("Did you mean:", meant)] if wanted[0] == "list_runs" else []
         what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
         raise wrong(what, *steps)

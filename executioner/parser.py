@@ -16,7 +16,9 @@ from executioner.arguments import (
     Arguments,
     Option,
     flag_of,
+    hidden,
     masked,
+    takers,
     wrong,
 )
 from executioner.errors import UsageError
@@ -186,12 +188,12 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
     """The error for arguments that no option takes, with what was probably meant."""
     word = rest[0]
     if not word.startswith("-"):
-        places = [at for at, one in enumerate(argv) if one == word]
-        # where it stands behind an option it may be that one's value
-        at = next((at for at in places if at == 0 or argv[at - 1][:1] != "-"), places[-1])
-        meant = (*map(masked, argv[:at]), *_meant(word, argv[at + 1 :]))
+        alone_at = (at for at, taker in enumerate(takers(argv)) if taker is None and argv[at] == word)
+        at = next(alone_at, argv.index(word))
+        shown = masked(argv)
+        meant = (*shown[:at], *_meant(word, shown[at + 1 :]))
         guess = [NextStep("Did you mean:", meant)] if alone else []
-        return wrong(f'Unexpected argument "{masked(word)}"', *guess)
+        return wrong(f'Unexpected argument "{shown[at]}"', *guess)
     import difflib
 
     flag = word.partition("=")[0]
@@ -202,23 +204,26 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
     return wrong(f'Unknown option "{flag}"{meant_flag}')
 
 
-def _meant(word: str, behind: Sequence[str]) -> tuple[str, ...]:
+def _meant(word: str, rest: Sequence[str]) -> tuple[str, ...]:
     """What was probably meant by a word that stands alone, with what stands behind it."""
-    rest = tuple(map(masked, behind))
-    has_value = bool(behind) and not behind[0].startswith("-")
+    value = rest[0] if rest and not rest[0].startswith("-") else None
+    config = () if value is None else ("-c",)  # what else could it be
     if os.path.isfile(word):
         return "-c", word, *rest
-    if word != masked(word):
-        return "--env", masked(word), *rest
+    if word != hidden(word):
+        return "--env", hidden(word), *config, *rest
     if word.isdigit() or word == "last":
         return "--show-run", word, *rest
     flag = flag_of(_COMMANDS.get(word, word))
     option = next((option for option in OPTIONS if flag in option.typed), None)
     if option is None:
         return "-c", word, *rest
-    if option.is_switch:  # a word behind it can only be the config
-        return flag, *(("-c",) if has_value else ()), *rest
-    return flag, *(() if has_value else (_example(option),)), *rest
+    if option.is_switch:
+        return flag, *config, *rest
+    example = _example(option)
+    if value is None or (example == "last" and not value.isdigit() and value != "last"):
+        return flag, example, *config, *rest
+    return flag, *rest
 
 
 def _example(option: Option) -> str:

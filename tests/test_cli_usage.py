@@ -261,6 +261,12 @@ def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> No
         (["DB_PASSWORD=hunter2"], "--env DB_PASSWORD=..."),
         (["--env", "DB_PASSWORD=hunter2", "run"], "--env DB_PASSWORD=... -c FILE"),
         (["--env=DB_PASSWORD=hunter2", "flow.json"], "--env=DB_PASSWORD=... -c flow.json"),
+        (["--env", "DB-PASSWORD=hunter2", "flow.json"], "--env DB-PASSWORD=... -c flow.json"),
+        (["--env", "1=hunter2", "flow.json"], "--env 1=... -c flow.json"),
+        (["--env", "=hunter2", "flow.json"], "--env =... -c flow.json"),
+        (["--env=db.password=hunter2", "--status", "failed"], "--list-runs --env=db.password=... --status failed"),
+        (["DB_PASSWORD=hunter2", "flow.json"], "--env DB_PASSWORD=... -c flow.json"),
+        (["--env", "flow.json", "DB_PASSWORD=hunter2"], "--env flow.json --env DB_PASSWORD=..."),
         (["-c", "flow.json", "DB_PASSWORD=hunter2"], None),
         (
             ["--env", "DB_PASSWORD=hunter2", "--status", "failed"],
@@ -277,6 +283,29 @@ def test_a_secret_beside_an_unexpected_argument_is_not_printed(
     assert result.code == 2
     assert "hunter2" not in result.err
     assert result.err.partition("executioner.py ")[2].partition("\n")[0] == (meant or "--help")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["resume", "flow.json"], "--resume-from last -c flow.json"),
+        (["resume", "7", "--dry-run"], "--resume-from 7 --dry-run"),
+        (["show", "flow.json"], "--show-run last -c flow.json"),
+        (["logs", "flow.json"], "--show-log last -c flow.json"),
+        (["logs", "last", "a"], "--show-log last a"),
+        (["run", "flow.json"], "-c flow.json"),
+        (["list", "flow.json"], "--list-runs -c flow.json"),
+        (["--app", "run", "run"], "--app run -c FILE"),
+        (["--db", "run", "run", "--app", "run"], "--db run -c FILE --app run"),
+        (["--db", "X=1.db", "--status", "failed"], "--list-runs --db X=1.db --status failed"),
+    ],
+)
+def test_habits_of_other_programs(program: Program, typed: list[str], meant: str) -> None:
+    """What was probably meant is a command that is understood, whatever its options have for values."""
+    program.config({"a": "true"})
+    result = program(*typed)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.partition("executioner.py ")[2].partition("\n")[0] == meant
 
 
 def test_workers_and_parallel_go_together(program: Program) -> None:
