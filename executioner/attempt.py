@@ -15,7 +15,7 @@ from executioner import joblog
 from executioner.enumeration import StrEnum
 from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
-from executioner.folders import file_id
+from executioner.folders import file_id, open_regular
 from executioner.model import Attempt, Job, JobStatus
 from executioner.process import Launcher, is_plain
 from executioner.record import Record
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
 _GONE = "its folder is gone"
+_LONGEST_FIRST_LINE = 256  # that Linux looks at: BINPRM_BUF_SIZE
 
 
 class Conditions(Record):
@@ -278,12 +279,28 @@ def exit_reason(exit_code: int, job: Job, environment: Mapping[bytes, bytes]) ->
         return f"Killed by {signal_name(-exit_code)}"
     if exit_code == 127:
         name = job.command.split()[0].rstrip(";")  # as written: what is filled in may be a secret
-        is_path = "/" in name and "=" not in name and is_plain(name)
-        if is_path and not os.path.exists(os.path.join(job.working_dir, name)):  # else it did not find another one
-            return f"Exit code 127 (command not found? {name})"
+        if "/" in name and "=" not in name and is_plain(name):
+            if not os.path.exists(os.path.join(job.working_dir, name)):
+                return f"Exit code 127 (command not found? {name})"
+            missing = _missing_interpreter(os.path.join(job.working_dir, name))
+            if missing is not None:
+                return f"Exit code 127 (the first line of {name} names a program that is not there: {missing})"
         path = os.fsdecode(environment.get(b"PATH", b""))
         return f"Exit code 127 (command not found? PATH is {path or 'not set'})"
     return f"Exit code {exit_code}"
+
+
+def _missing_interpreter(path: str) -> str | None:
+    """What a script is to be run by, if that is not there: the line end of Windows is part of the name."""
+    try:
+        with open(open_regular(path), "rb") as file:
+            first = file.readline(_LONGEST_FIRST_LINE)
+    except OSError:
+        return None
+    if not first.startswith(b"#!"):
+        return None
+    [interpreter, *_] = first[2:].strip(b" \t\n").split(b" ")
+    return None if os.path.exists(interpreter) else os.fsdecode(interpreter)
 
 
 def close(

@@ -237,6 +237,23 @@ def test_the_hint_of_127_of_a_program_that_is_named_by_its_path(program: Program
 
 
 @pytest.mark.parametrize(
+    ("first", "named"),
+    [("#!/bin/sh\r\n", "/bin/sh\\r"), ("#! /opt/none/python -u\n", "/opt/none/python"), ("#!/none", "/none")],
+)
+@pytest.mark.parametrize("command", ["./etl.sh", "./etl.sh --now; exit $?"])
+def test_the_hint_of_127_of_a_script_without_interpreter(
+    program: Program, first: str, named: str, command: str
+) -> None:
+    """The script is there, but what its first line names is not, as with a line end of Windows: that is said."""
+    put(program.folder / "etl.sh", first)
+    program.config({"a": command})
+    result = program("-c", "flow.json")
+    assert result.code == 1
+    hint = f"Exit code 127 (the first line of ./etl.sh names a program that is not there: {named})"
+    assert f"      Reason: {hint}\n" in result.out
+
+
+@pytest.mark.parametrize(
     "command", ["./etl.sh", "bin/../etl.sh --now", "/bin/true; nosuch", "/usr/bin/env nosuch"]
 )
 def test_the_hint_of_127_where_the_program_is_there(program: Program, command: str) -> None:

@@ -497,7 +497,9 @@ def test_a_job_that_waits_for_its_retry(program: Program) -> None:
 
 
 def test_a_job_whose_runner_was_killed_while_it_waited_for_its_retry(program: Program) -> None:
-    """How it ended is known, so nobody is told to let it count; also once the next run has recorded the end."""
+    """How it ended is known, also to those who mark or resume it, so nobody is told to let it count; it is the same
+    once the next run has recorded the end.
+    """
     program.config([{"id": "load", "command": "exit 7", "max_retries": 2, "retry_delay": 600}])
     with ended(program.start("-c", "flow.json")) as runner:
         wait_until(
@@ -509,10 +511,20 @@ def test_a_job_whose_runner_was_killed_while_it_waited_for_its_retry(program: Pr
     shown = program("--show-run", "1").out
     assert job_lines(shown) == [expected]
     assert "--mark-success" not in shown
+
+    def in_previews() -> None:
+        why = "Its runner ended before attempt 2: Exit code 7"
+        marking = program("--mark-success", "1", "load", "--dry-run").out
+        assert f"load - INTERRUPTED ({why})" in marking
+        resuming = program("--resume-from", "1", "--yes", "--dry-run", "--verbose").out
+        assert f"load - INTERRUPTED in run 1: {why}" in resuming
+
+    in_previews()
     program.config({"load": "true"})
     assert program("-c", "flow.json").code == 0
     assert program.statuses(1) == {"load": "INTERRUPTED"}
     assert job_lines(program("--show-run", "1").out) == [expected]
+    in_previews()
 
 
 def _tries(program: Program) -> list[dict[str, Any]]:

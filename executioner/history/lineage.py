@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from executioner.history.liveness import NO_RESULT, Liveness, UnfinishedRun
 from executioner.history.query import SELECT_RUN
-from executioner.history.read import run_of, unfinished
+from executioner.history.read import job_of, run_of, unfinished
 from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 from executioner.records import PastJob, Run
@@ -87,8 +87,14 @@ def _run(connection: sqlite3.Connection, run_id: int, running: Mapping[int, Live
 
 
 def _past_jobs(connection: sqlite3.Connection, run_id: int, running: Mapping[int, Liveness]) -> list[PastJob]:
-    dead = running.get(run_id) is Liveness.DEAD
-    return list(map(PastJob._make, connection.execute(_PAST_JOBS, {"run": run_id, "dead": dead})))
+    liveness = running.get(run_id)
+    rows = connection.execute(_PAST_JOBS, {"run": run_id, "dead": liveness is Liveness.DEAD}).fetchall()
+    jobs = list(map(PastJob._make, rows))
+    for at, job in enumerate(jobs):
+        if job.reason == NO_RESULT:  # its last attempt may have one
+            found = job_of(connection, run_id, job.id, liveness)
+            jobs[at] = job if found is None else job._replace(reason=found.reason)
+    return jobs
 
 
 def newest_run(connection: sqlite3.Connection, config_paths: Sequence[str]) -> int | None:
