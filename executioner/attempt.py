@@ -312,6 +312,8 @@ def close(
         running.check_fd = -1
     elapsed = monotonic() - running.started_mono
     section = joblog.end(running.frame, f"{status}: {reason}" if reason else status, elapsed)
+    if reason and section.fault is not None:  # whoever looks for the cause must know that it may not be there
+        reason += f" (the end of its output may be missing: {section.fault})"
     attempt = Attempt(
         running.number,
         status,

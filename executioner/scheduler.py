@@ -400,7 +400,7 @@ class Scheduler:
         progress.cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
         if retry_it and status in FAILURES and self._retry(running, progress, exit_code if by_code else None):
             return
-        self._conclude(running.position, status, reason, exit_code)
+        self._conclude(running.position, status, closed.reason, exit_code)
 
     def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> bool:
         """Plan the next attempt, if there is to be one."""

@@ -255,6 +255,12 @@ def test_a_run_that_is_still_on_is_not_touched(program: Program) -> None:
         assert runner.wait() == 0
 
 
+def test_the_next_step_names_the_history_of_the_environment(program: Program) -> None:
+    """As all that are printed: pasted where ``EXECUTIONER_DB`` is not set it looks at the same history."""
+    err = program("--import-spool", "nope", env={"EXECUTIONER_DB": str(program.folder / "h.db")}).err
+    assert err.endswith(f"  cd {program.folder} && executioner.py --db h.db --doctor\n")
+
+
 def step(program: Program) -> str:
     """What errors of a file that is no spool end with."""
     return (
@@ -316,7 +322,10 @@ def test_a_file_that_was_imported_before(program: Program) -> None:
     assert program("--import-spool", SPOOL).code == 0
     again = program("--import-spool", SPOOL)
     assert (again.code, again.out) == (2, "")
-    assert again.err == f"Error: It was imported already: the file is now {SPOOL}.imported ({SPOOL})\n"
+    assert again.err == (
+        f"Error: It was imported already: the file is now {SPOOL}.imported ({SPOOL})\n"
+        f"To see the runs:\n  cd {program.folder} && executioner.py --list-runs\n"
+    )
     assert program("--import-spool", f"{SPOOL}.imported").code == 0
     assert (program.folder / f"{SPOOL}.imported").exists()
 

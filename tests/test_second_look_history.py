@@ -497,8 +497,8 @@ def test_a_job_that_waits_for_its_retry(program: Program) -> None:
 
 
 def test_a_job_whose_runner_was_killed_while_it_waited_for_its_retry(program: Program) -> None:
-    """How it ended is known, also to those who mark or resume it, so nobody is told to let it count; it is the same
-    once the next run has recorded the end.
+    """How it ended is known, also to those who mark or resume it, so nobody is told to let it count; it is the
+    same once the next run has recorded the end.
     """
     program.config([{"id": "load", "command": "exit 7", "max_retries": 2, "retry_delay": 600}])
     with ended(program.start("-c", "flow.json")) as runner:

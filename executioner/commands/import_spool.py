@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from itertools import count
 
-from executioner.commands.context import Context, invocation
+from executioner.commands.context import Context, history_path, invocation
 from executioner.commands.show_run import show_run
 from executioner.errors import HistoryError, NoHistoryError, RunRefusedError, UsageError
-from executioner.folders import default_history, sync_folder
+from executioner.folders import sync_folder
 from executioner.history import spool
 from executioner.history.reader import History
 from executioner.history.spool import Spool
@@ -33,14 +33,13 @@ def import_spool(context: Context, file: str) -> int:
     """
     path = os.path.join(context.cwd, file)
     if not os.path.lexists(path) and os.path.exists(path + _DONE):
-        raise UsageError(f"It was imported already: the file is now {file}{_DONE}", file)
+        raise UsageError(f"It was imported already: the file is now {file}{_DONE}", file, steps=[_runs(context)])
     chosen = context.options.db
     try:
         found = spool.read(path, file)
     except UsageError as exc:
         if not exc.details:  # which say what to do
-            looked_at = default_history() if chosen is None else os.path.join(context.cwd, chosen)
-            line = invocation(context, None, os.path.realpath(looked_at)).look("--doctor")
+            line = invocation(context, None, history_path(context, None)).look("--doctor")
             exc.steps = (NextStep("To see whether results wait to be imported:", line=line),)
         raise
     history = os.path.realpath(found.history if chosen is None else os.path.join(context.cwd, chosen))
@@ -55,6 +54,11 @@ def import_spool(context: Context, file: str) -> int:
     _rename(context, path, file)
     _say(context, "")
     return show_run(context._replace(options=context.options._replace(db=history)), str(run_id), ())
+
+
+def _runs(context: Context) -> NextStep:
+    line = invocation(context, None, history_path(context, None)).look("--list-runs")
+    return NextStep("To see the runs:", line=line)
 
 
 def _say(context: Context, *lines: str) -> None:

@@ -206,6 +206,8 @@ class _Log:
             why = f": it was skipped ({job.reason})" if job.status == JobStatus.SKIPPED else ""
             if not why and self._is_taken_over:
                 why = ": the earlier tool did not record where its logs are"
+            elif not why and job.reason:
+                why = f": {job.reason}"
             what = f"{job.id} has no log in run {self._run_id}{why}"
             raise UsageError(what, steps=[self._to_see])
         try:

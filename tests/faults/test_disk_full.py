@@ -377,6 +377,9 @@ def test_a_job_whose_output_does_not_fit_any_more(program: Program) -> None:
                 None,
             )
             assert f"  - {name}: " in result.out and reason in result.out
+            assert program("--show-log", "1", name).err.startswith(
+                f"Error: {name} has no log in run 1: {reason}\n"
+            )
         assert not list(program.folder.glob("*_ran"))
         assert (program.run_row()["status"], program.run_row()["exit_code"]) == ("FAILED", 1)
         Path(rows["a"]["log_path"]).unlink()
