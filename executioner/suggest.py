@@ -71,8 +71,15 @@ def hints(evidence: Evidence) -> list[Hint]:
         lost_hint(evidence),
         changed_hint(evidence),
     ]
-    found += [same_error_hint(job.id, evidence.failures.get(job.id, ())) for job in evidence.failed]
-    found += [timeout_hint(job, evidence.usual_s.get(job.id, ())) for job in evidence.failed]
+    found += [
+        same_error_hint(job.id, evidence.failures.get(job.id, ()))
+        for job in evidence.failed
+        if job.status == JobStatus.FAILED
+    ]
+    found += [
+        timeout_hint(job, evidence.usual_s.get(job.id, ()), evidence.failures.get(job.id, ()))
+        for job in evidence.failed
+    ]
     return [hint if isinstance(hint, Hint) else Hint(hint) for hint in found if hint is not None]
 
 
@@ -127,12 +134,16 @@ def same_error_hint(job: str, failures: Sequence[Failure]) -> str | None:
         runs.append(failure.run_id)
     if len(runs) < 2:
         return None
-    shown = ", ".join(map(str, reversed(runs[:_MOST_NAMED])))
-    earlier = "..., " if len(runs) > _MOST_NAMED else ""
     return (
-        f"{safe(job)} ended with the same error in the last {count(len(runs), 'run')} ({earlier}{shown}):"
+        f"{safe(job)} ended with the same error in the last {_numbered(runs)}:"
         " resuming alone will hardly help, look at its log for the cause first."
     )
+
+
+def _numbered(runs: Sequence[int]) -> str:
+    """``4 runs (..., 7, 8, 9)``, of runs of which the newest is the first."""
+    shown = ", ".join(map(str, reversed(runs[:_MOST_NAMED])))
+    return f"{count(len(runs), 'run')} ({'..., ' if len(runs) > _MOST_NAMED else ''}{shown})"
 
 
 def comparable(tail: Sequence[str]) -> list[str]:
@@ -143,9 +154,9 @@ def comparable(tail: Sequence[str]) -> list[str]:
     return [line for line in lines if line][-_COMPARED_LINES:]
 
 
-def timeout_hint(job: Job, usual_s: Sequence[float]) -> str | None:
-    """Whether a job that timed out hung, or needs more time: by what it usually takes."""
-    if job.status != JobStatus.TIMEOUT or not usual_s:
+def timeout_hint(job: Job, usual_s: Sequence[float], failures: Sequence[Failure] = ()) -> str | None:
+    """Whether a job that timed out hung, or needs more time: by what it usually takes, if it ever succeeded."""
+    if job.status != JobStatus.TIMEOUT or (not usual_s and len(failures) < 2):
         return None
     import re
 
@@ -153,9 +164,12 @@ def timeout_hint(job: Job, usual_s: Sequence[float]) -> str | None:
     if found is None:
         return None
     hours, minutes, seconds, whole, default = found.groups()
+    where = default or f"jobs[{job.position}].timeout"
+    if not usual_s:
+        runs = _numbered([failure.run_id for failure in failures])
+        return f"{safe(job.id)} timed out in the last {runs}: look for a hang, or raise its limit ({where})."
     allowed = float(whole) if whole else int(hours) * 3600 + int(minutes) * 60 + int(seconds)
     usual = median(usual_s)
-    where = default or f"jobs[{job.position}].timeout"
     advice = (
         f"its limit is close to that: raise it ({where})."
         if usual >= _CLOSE_TO_LIMIT * allowed

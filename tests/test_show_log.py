@@ -300,14 +300,14 @@ def to_see(program: Program) -> str:
     [
         ({"status": "SKIPPED", "reason": "dependency failed"}, ": it was skipped (dependency failed)"),
         ({"status": "SKIPPED", "reason": "--skip"}, ": it was skipped (--skip)"),
-        ({"status": "ERROR", "reason": "Cannot be started"}, ""),
+        ({"status": "ERROR", "reason": "Cannot be started"}, ": Cannot be started"),
     ],
 )
 @pytest.mark.parametrize("more", [(), ("--follow",), ("--tail", "3")])
 def test_a_job_that_printed_nothing_has_no_log(
     program: Program, columns: dict[str, str], why: str, more: Sequence[str]
 ) -> None:
-    """Exit 2; of a job that was skipped the reason is said."""
+    """Exit 2, and why it was skipped, or could not be started."""
     one_run(program, {"id": "load", **columns})
     expected = f"Error: load has no log in run 1{why}\n{to_see(program)}"
     assert program("--show-log", "1", "load", *more) == Result(2, "", expected)

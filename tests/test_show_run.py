@@ -422,6 +422,15 @@ def test_a_last_attempt_without_output(program: Program) -> None:
     assert part(text, "Failed Job Log Preview (load):") == ["(no output)"]
 
 
+def test_a_job_that_times_out_in_each_run(program: Program) -> None:
+    """It never succeeded: from the second run on summary and screen say so, and where its limit is set."""
+    program.config([{"id": "load", "command": "exec sleep 60", "timeout": 0.2}])
+    hint = "Hint: load timed out in the last 2 runs (1, 2): look for a hang, or raise its limit (jobs[0].timeout)."
+    assert "Hint" not in program("-c", "flow.json").out
+    assert hint in " ".join(program("-c", "flow.json").out.split())
+    assert hint in " ".join(shown(program("--show-run", "2")).split())
+
+
 def test_a_timeout_with_a_hint_from_real_runs(program: Program) -> None:
     """A job that timed out is compared with what it took when it succeeded."""
     program.config([{"id": "load", "command": "test ! -e hang || exec sleep 60", "timeout": 1}])

@@ -21,6 +21,7 @@ from executioner.suggest import Evidence, Failure, Survivor
 #: At most so many earlier runs are compared.
 _MOST_COMPARED = 10
 _TAIL_LINES = 10
+_COMPARED = (JobStatus.FAILED, JobStatus.TIMEOUT)
 CHANGED = "changed since"
 
 
@@ -40,7 +41,7 @@ def evidence(history: History, details: RunDetails, looked_at: Sequence[Job], *,
         [job.id for job in details.jobs if job.reason == NO_RESULT and job.marked_by is None],
         looked_at,
         {job.id: history.usual_s(run.application_name, job.id) for job in timed_out},
-        {job.id: _failures(history, run, job) for job in looked_at if job.status == JobStatus.FAILED},
+        {job.id: _failures(history, run, job) for job in looked_at if job.status in _COMPARED},
     )
 
 
@@ -106,7 +107,7 @@ def _failures(history: History, run: Run, job: Job) -> list[Failure]:
     ]:
         if one.status == JobStatus.SKIPPED or one.source_run_id is not None:
             continue
-        if one.status != JobStatus.FAILED:
+        if one.status != job.status:
             break
         try:
             found.append(Failure(run_id, last_output(one, _TAIL_LINES)))

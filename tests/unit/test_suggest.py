@@ -144,6 +144,20 @@ def test_only_the_end_is_compared() -> None:
     assert comparable(["start", "", *"abcde", " "]) == list("abcde")
 
 
+def test_a_limit_that_is_hit_each_time() -> None:
+    """Of a job that never succeeded it is said from the second run on, and where the limit is set."""
+    late = job("late", "TIMEOUT", reason="Timed out after 00:10:00 (default_timeout)")
+    failures = [Failure(at, []) for at in (9, 8, 7, 5)]
+    assert timeout_hint(late, [], failures[:1]) is None
+    assert timeout_hint(late, [], failures[:2]) == (
+        "late timed out in the last 2 runs (8, 9): look for a hang, or raise its limit (default_timeout)."
+    )
+    found = hints(evidence(failed=[late], failures={"late": failures}))
+    assert [hint.text for hint in found] == [
+        "late timed out in the last 4 runs (..., 7, 8, 9): look for a hang, or raise its limit (default_timeout)."
+    ]
+
+
 @pytest.mark.parametrize(
     ("reason", "usual", "advice"),
     [
