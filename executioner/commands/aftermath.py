@@ -61,8 +61,16 @@ def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> 
         line = patient.typed.look("--import-spool", shown)
         step = NextStep("To put them in, once it can be written:", line=line)
         yield Finding("Results", Level.PROBLEM, safe(text), steps=[step])
-    if not found:
+    if not found and history is None and not any(folders) and _was_there(patient.history):
+        text = "whether some wait to be imported is not known: the history would tell where the logs are"
+        yield Finding("Results", Level.NOTE, text, advice="To look beside the logs of a config: add -c FILE.")
+    elif not found:
         yield Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
+
+
+def _was_there(history: str) -> bool:
+    """Whether there is a history, if only one that cannot be read, or was one before."""
+    return any(os.path.lexists(f"{history}{ending}") for ending in ("", "-wal", ".lock"))
 
 
 def _spool_files(folder: str) -> list[str]:

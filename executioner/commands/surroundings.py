@@ -23,6 +23,7 @@ _MIB = 1024 * 1024
 _TOO_LITTLE = 64 * _MIB
 _LITTLE = 1024 * _MIB
 _FEW_FILES = 256
+_MOST_LOOKED_AT = 100
 _IF_FULL = {
     "history": "A run whose history cannot be written ends with exit code 3.",
     "logs": "Jobs whose logs cannot be written lose output, or fail.",
@@ -58,7 +59,7 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
             advice = 'No job can be started. Set "log_dir" in the config to a folder that can be written.'
             yield Finding("Log folder", Level.PROBLEM, text, advice=advice)
         else:
-            yield Finding("Log folder", Level.GOOD, f"{patient.shown(logs)}: can be written")
+            yield _log_folder(patient, logs)
     yield from _space(folders)
     fault = place_fault(patient.history)
     if fault is not None:
@@ -68,6 +69,26 @@ def surroundings(patient: Patient) -> Iterator[Finding]:
     if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
         text = f"no more than {soft} at a time: many jobs side by side need more"
         yield Finding("Open files", Level.NOTE, text, advice="To allow more: ulimit -n 1024")
+
+
+def _log_folder(patient: Patient, logs: str) -> Finding:
+    """A log folder that can be written, or made."""
+    shown = patient.shown(logs)
+    if os.path.isdir(logs):
+        return Finding("Log folder", Level.GOOD, f"{shown}: can be written")
+    if logs not in _recorded_folders(patient.history):
+        return Finding("Log folder", Level.GOOD, f"{shown}: the next run makes it")
+    text = f"{shown} is gone, and with it logs of earlier runs: the next run makes a new one"
+    return Finding("Log folder", Level.NOTE, text, advice="If it is on a disk of its own: is that mounted?")
+
+
+def _recorded_folders(history: str) -> set[str]:
+    """Where the logs of the newest runs are."""
+    try:
+        runs = list(History(history).find(RunFilter(), _MOST_LOOKED_AT))
+    except ExecutionerError:
+        return set()
+    return {os.path.dirname(run.log_path) for run in runs if run.log_path is not None}
 
 
 def log_folder(workflow: Workflow | None, history: str) -> str | None:

@@ -474,9 +474,12 @@ def reasons(stage: Stage) -> None:
     ora = {"name": "check_no_ora_errors", "params": {"log_file": "ora.txt"}}
     none = {"name": "check_no_ora_errors", "params": {"log_file": "none*"}}
     checks = [{"name": name} for name in ("no", "raises", "exits", "killed")]
+    (stage.folder / "windows.sh").write_text("#!/bin/sh\r\necho\r\n")
+    (stage.folder / "windows.sh").chmod(0o700)
     stage.jobs(
         job("exit", "exit 3"),
         job("unknown", "nosuchcommand"),
+        job("script", "./windows.sh"),
         job("pathless", "nosuchcommand", env_variables={"PATH": ""}),
         job("killed", "kill -9 $$"),
         job("slow", "exec sleep 60", timeout=0.1),
@@ -795,6 +798,10 @@ def marking(stage: Stage) -> None:
     stage.note("asked, and no", "executioner.py --mark-success 1 a", *screen)
     stage("marked", "--mark-success", "1", "a", "b", "--yes")
     stage("marked already", "--mark-success", "1", "a")
+    stage.jobs(job("a", "exit 2"), job("b", "exit 1"), job("c", "true", "a"), continue_on_error=True)
+    stage("one of them has changed since", "-c", "flow.json", "--resume-from", "1")
+    stage("it would run again", "-c", "flow.json", "--resume-from", "1", "--if-changed", "rerun", "--dry-run")
+    stage.jobs(job("a", "exit 1"), job("b", "exit 1"), job("c", "true", "a"), continue_on_error=True)
     stage("the log of a marked job", "--show-log", "1", "a", keep_out=False)
     stage.quietly("-c", "flow.json", "--resume-from", "1")
     stage("nothing is left", "-c", "flow.json", "--resume-from", "2")
@@ -1101,6 +1108,11 @@ def doctor(stage: Stage) -> None:
     look("on a network file system", "--doctor", machine=_NETWORK)
     no_locks = "from executioner.history import lock\nlock._SETLK = lock._GETLK = None\n"
     look("a system without such locks", "--doctor", machine=no_locks)
+    stage.jobs(job("a"), log_dir="other/logs")
+    look("a log folder that is still to be made", "--doctor", "-c", "flow.json")
+    (stage.folder / "logs").rename(stage.folder / "logs.away")
+    look("a log folder that is gone", "--doctor")
+    (stage.folder / "logs.away").rename(stage.folder / "logs")
     stage.jobs(job("a"), log_dir="file/logs")
     look("a log folder that cannot be made", "--doctor", "-c", "flow.json")
     stage.jobs(job("a"), history_db="own.db")
