@@ -96,7 +96,7 @@ def _verdict(took: Limits, limits: Limits) -> str:
         return f"**missed**: {', '.join(missed)}"
     if any(had is None for _, _, had, _ in judged):
         return "not measured"
-    return "reached" if judged else ""
+    return "kept" if judged else ""
 
 
 def _limited(figure: str, limit: str) -> str:

@@ -65,7 +65,7 @@ Start Time: 2025-05-21 02:00:00
 End Time: 2025-05-21 02:02:10
 Duration: 00:02:10
 Config: /srv/etl/etl.json (no longer exists)
-Directory: {folder}
+Seen from: {folder}
 History: {history}
 
 Job Status:
@@ -86,7 +86,7 @@ Reason: load: Its runner ended without recording a result
 Start Time: 2025-05-24 02:00:00
 End Time: unknown (last recorded 02:00:30)
 Duration: unknown
-Directory: {folder}
+Seen from: {folder}
 History: {history}
 
 Job Status:

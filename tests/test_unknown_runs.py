@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness import Program, Result
 from past import make_past, untouched
-from screens import assert_harmless, on_screen, split_terminal
+from screens import assert_harmless, on_screen, paste, split_terminal
 
 # The founding document, improvement 5; the last line is design.md's addition.
 FOUNDING = """\
@@ -292,6 +292,19 @@ def test_last_of_a_config_that_never_ran(program: Program) -> None:
     assert err == said(ALL_RUNS, program).replace(
         "Error: Run ID 999 not found in history.", "Error: No run of nobody.json in history."
     ).replace("Recent runs:", "Recent runs, none of nobody.json:")
+
+
+def test_last_of_a_config_that_was_moved(program: Program) -> None:
+    """A resume of ``last`` finds no run of the new path; how to name one of the former path's is said."""
+    program.config({"a": "false"})
+    assert program("-c", "flow.json").code == 1
+    (program.folder / "new").mkdir()
+    (program.folder / "flow.json").rename(program.folder / "new/flow.json")
+    result = program("-c", "new/flow.json", "--resume-from", "last")
+    line = f"cd {program.folder} && executioner.py -c new/flow.json --resume-from RUN_ID --dry-run"
+    assert (result.code, result.out) == (2, "")
+    assert result.err.endswith(f"\n\nIf the config was moved, to preview a resume of one of them:\n  {line}\n")
+    assert paste(program, line.replace("RUN_ID", "1")).code == 0
 
 
 def test_an_id_without_any_history(program: Program) -> None:

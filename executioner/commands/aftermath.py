@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from executioner import leftovers
+from executioner.commands.context import going_on
 from executioner.commands.guards import missing_packages
 from executioner.commands.leftovers import find_leftovers
 from executioner.commands.surroundings import Patient
@@ -59,7 +60,8 @@ def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> 
         found = True
         text = f"those of run {content.run_id} ({content.application_name}) are not in the history"
         line = patient.typed.look("--import-spool", shown)
-        step = NextStep("To put them in, once it can be written:", line=line)
+        when = "the history is back" if history is None else "it can be written"
+        step = NextStep(f"To put them in, once {when}:", line=line)
         yield Finding("Results", Level.PROBLEM, safe(text), steps=[step])
     if not found and history is None and not any(folders) and _was_there(patient.history):
         text = "whether some wait to be imported is not known: the history would tell where the logs are"
@@ -99,13 +101,16 @@ def _known_leftovers(patient: Patient, history: History, runs: Sequence[Run]) ->
     of_this_boot = [run.run_id for run in runs if here is None or run.boot_id == here]
     crashes = [one for run_id in of_this_boot for one in history.crashes(Suspects(run_id=run_id), here)]
     found = find_leftovers(crashes, history.identity)
-    for run_id in sorted({one.run_id for one in found}):
-        yield _leftovers_of(patient, run_id, [one for one in found if one.run_id == run_id])
+    for run in sorted(runs, key=lambda run: run.run_id):
+        of_run = [one for one in found if one.run_id == run.run_id]
+        if of_run:
+            yield _leftovers_of(patient, run, of_run)
     if not found:
         yield Finding("Leftovers", Level.GOOD, "no job outlived its runner")
 
 
-def _leftovers_of(patient: Patient, run_id: int, found: Sequence[Leftover]) -> Finding:
+def _leftovers_of(patient: Patient, run: Run, found: Sequence[Leftover]) -> Finding:
+    run_id = run.run_id
     names = " and ".join(f"{one.job} (pid {one.pid})" for one in found)
     one = len(found) == 1
     text = f"{names} of run {run_id} still {'runs, though its' if one else 'run, though their'} runner is gone"
@@ -116,7 +121,8 @@ def _leftovers_of(patient: Patient, run_id: int, found: Sequence[Leftover]) -> F
         )
         for left in found
     ]
-    end = look("--resume-from", str(run_id), "--kill-leftovers")
+    typed = going_on(patient.typed, run, patient.context.cwd)
+    end = typed.run("--resume-from", str(run_id), "--kill-leftovers")
     steps.append(NextStep(f"To end {'it' if one else 'them'} and resume:", line=end))
     return Finding("Leftovers", Level.PROBLEM, text, steps=steps)
 

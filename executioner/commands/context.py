@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from executioner.records import Run
+
 
 class Options(Record):
     """The command line, parsed and checked in itself."""
@@ -141,6 +143,12 @@ def invocation(context: Context, config: str | None, history: str) -> Invocation
         db=None if default else shown_path(history, context.cwd),
         flags=run_flags(stored_options(options)),
     )
+
+
+def going_on(typed: Invocation, run: Run, cwd: str) -> Invocation:
+    """How to print commands that go on from a recorded run: with its config, and the flags that it was given."""
+    config = None if run.config_path is None else shown_path(run.config_path, cwd)
+    return typed._replace(config=config, flags=run_flags(run.options or {}))
 
 
 def run_words(options: Options) -> list[str]:

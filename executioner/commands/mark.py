@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from time import time
 
-from executioner.commands.context import Context, run_flags, user_name
+from executioner.commands.context import Context, going_on, user_name
 from executioner.commands.guards import check_installation, near_misses
 from executioner.commands.leftovers import leftovers_of
 from executioner.commands.obstacles import refuse_spool
@@ -23,7 +23,7 @@ from executioner.records import PastJob
 from executioner.render.command import Invocation
 from executioner.render.error import note_text
 from executioner.render.mark import mark_lines
-from executioner.render.text import count, safe, shown_path, storable
+from executioner.render.text import count, safe, storable
 from executioner.verdict import COUNT_AS_DONE
 
 
@@ -38,7 +38,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
     check_installation("marked")
     past, lineage = find_lineage(context, wanted, "There is no run to mark jobs of: nothing was ever run")
     run, options = lineage.run, context.options
-    typed = _typed(context, past, lineage)
+    typed = going_on(past.typed, lineage.run, context.cwd)
     jobs = _chosen(past, lineage, names)
     if lineage.live is not None and lineage.live.run_id == run.run_id:
         raise RunRefusedError(
@@ -136,12 +136,6 @@ def _refuse_running(past: Past, lineage: Lineage, to_mark: Sequence[PastJob]) ->
                 )
             ],
         )
-
-
-def _typed(context: Context, past: Past, lineage: Lineage) -> Invocation:
-    run = lineage.run
-    config = None if run.config_path is None else shown_path(run.config_path, context.cwd)
-    return past.typed._replace(config=config, flags=run_flags(run.options or {}))
 
 
 def _reason_words(reason: str | None) -> Sequence[str]:

@@ -173,7 +173,11 @@ def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T], n
     if newest is not None:
         return read(newest)
     if past.config_paths and history.newest_run() is not None:
-        raise _unknown(context, past, f"No run of {context.options.config} in history.")
+        error = _unknown(context, past, f"No run of {context.options.config} in history.")
+        if nothing:  # it is to be resumed
+            line = past.typed.run("--resume-from", "RUN_ID", "--dry-run")
+            error.steps = (NextStep("If the config was moved, to preview a resume of one of them:", line=line),)
+        raise error
     if nothing:
         raise _nothing(nothing, context, history.path, past.typed)
     say_no_runs(context, history.path, past.typed)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from executioner.commands.context import Context, run_flags
+from executioner.commands.context import Context
 from executioner.commands.evidence import CHANGED, config_state, evidence, preview
 from executioner.commands.past import Past, waiting_spool
 from executioner.history.query import RunFilter
 from executioner.model import FAILURES, RunStatus
 from executioner.records import Run, RunDetails
-from executioner.render.command import Invocation
 from executioner.render.details import RunView
 from executioner.render.summary import MOST_PREVIEWS
 from executioner.render.text import shown_path
 from executioner.suggest import hints
-
-
-def command_line(context: Context, past: Past, run: Run) -> Invocation:
-    """How to print commands that go on from a run: with its config and the flags that it was given."""
-    config = None if run.config_path is None else shown_path(run.config_path, context.cwd)
-    return past.typed._replace(config=config, flags=run_flags(run.options or {}))
 
 
 def run_view(context: Context, past: Past, details: RunDetails, statuses: frozenset[str]) -> RunView:

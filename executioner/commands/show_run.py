@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import time
 
-from executioner.commands.context import Context
+from executioner.commands.context import Context, going_on
 from executioner.commands.past import find_run, open_past
 from executioner.jsontext import indented
 from executioner.records import Job, RunDetails
@@ -29,12 +29,12 @@ def show_run(context: Context, wanted: str, statuses: Sequence[str]) -> int:
         jobs = [job for job in details.jobs if not statuses or job.status in statuses]
         _write_data(context, details._replace(jobs=jobs))
         return 0
-    from executioner.commands.run_view import command_line, run_view  # 3 ms, which scripts save
+    from executioner.commands.run_view import run_view  # 3 ms, which scripts save
     from executioner.render.details import details_lines
 
     out = context.terminal.out
     view = run_view(context, past, details, frozenset(statuses))
-    typed = command_line(context, past, details.run)
+    typed = going_on(past.typed, details.run, context.cwd)
     out.write_lines(details_lines(view, typed, out.palette, context.cwd, time()))
     return 0
 

@@ -115,7 +115,12 @@ PLUGIN_ENTRY = Either("a path, or an object with name and path", PATH, PLUGIN)
 JOB = ObjectOf(
     "a job such as {...}",
     (
-        Key("id", JOB_ID, "The job's name: letters a-z A-Z, digits, `_`, `.`, `-`; at most 128.", required=True),
+        Key(
+            "id",
+            JOB_ID,
+            "The job's name: up to 128 letters a-z A-Z, digits, `_`, `.` and `-`, the first no `.` or `-`.",
+            required=True,
+        ),
         Key("command", COMMAND, "The command, for `/bin/sh`; at most 131,071 bytes.", required=True),
         Key("description", AnyText(), "What it does, for people.", ""),
         Key("dependencies", ListOf("a list of job ids", TEXT), "Ids of the jobs that must succeed first.", []),

@@ -89,7 +89,8 @@ def _header(view: RunView, invocation: Invocation, palette: Palette, cwd: str, n
     if run.user is not None:
         yield f"User: {safe(run.user)}{f'@{safe(run.host)}' if run.host else ''}"
     if invocation.directory is not None:
-        yield f"Directory: {safe(invocation.directory)}"
+        label = "Directory" if run.working_dir == invocation.directory else "Seen from"  # if that ran elsewhere
+        yield f"{label}: {safe(invocation.directory)}"
     yield f"History: {safe(view.history_path)}"
     if run.parent_run_id is not None:
         yield f"Resumes: run {run.parent_run_id}"
@@ -282,10 +283,10 @@ def _next_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
 def _resume_steps(view: RunView, invocation: Invocation) -> Iterator[str]:
     run = view.details.run
     if view.survivors:  # first something has to become of them
-        job = view.survivors[0].job
-        yield ""
-        yield f"To wait for {safe(job)}, watch its log, then resume:"
-        yield f"  {invocation.look('--show-log', str(run.run_id), job, '--follow')}"
+        for one in view.survivors[:MOST_PREVIEWS]:
+            yield ""
+            yield f"To wait for {safe(one.job)}, watch its log, then resume:"
+            yield f"  {invocation.look('--show-log', str(run.run_id), one.job, '--follow')}"
         yield ""
         yield f"To end {'it' if len(view.survivors) == 1 else 'them'} and resume all remaining jobs:"
         yield f"  {_resume(run, view, invocation, '--kill-leftovers')}"

@@ -666,6 +666,7 @@ def looking_back(stage: Stage) -> None:
     stage.quietly("-c", "other.json")
     stage("no such run", "--show-run", "7")
     stage("no such run of a config", "-c", "flow.json", "--show-run", "7")
+    stage("a config that was moved", "-c", "never.json", "--resume-from", "last")
     stage("no run of a config", "-c", "never.json", "--show-run", "last")
     stage("no such run, of a config without any", "-c", "never.json", "--show-run", "7")
     (stage.folder / "bad.json").write_text("{")
@@ -1168,6 +1169,9 @@ def doctor_of_runs(stage: Stage) -> None:
     look = stage.elsewhere
     spool = _fail(stage, job("b", "true", "a"))
     look("results that wait", "--doctor", "-c", "flow.json")
+    program.history.rename(stage.folder / "away.db")
+    look("results that wait for a history that is gone", "--doctor", "-c", "flow.json")
+    (stage.folder / "away.db").rename(program.history)
     stage.quietly("--import-spool", str(spool))
     stage.jobs(job("a", "echo $$ > up; read x < gate"))
     for name in ("up", "gate"):
