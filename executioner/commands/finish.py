@@ -209,7 +209,7 @@ class Finish:
             return
         stream.write(f"\n{screen}")
         if complaint and (report.cause == _UNRECORDED or not terminal.same()):
-            terminal.err.write(complaint)
+            terminal.err.write(f"\n{complaint}" if terminal.same() else complaint)
 
     def _complaint(self, report: RunReport, error: HistoryError | None) -> str:
         palette = self._terminal.err.palette

@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,17 @@ def test_results_for_which_nothing_is_free(program: Program) -> None:
         assert program.statuses(1) == {"a": "SUCCESS", "b": "ERROR", "c": "SKIPPED", "d": "SKIPPED"}
         assert program("-c", "flow.json", "--resume-from", "1").code == 0
         assert started(program, 2) == {"b", "c", "d"}
+
+
+@pytest.mark.promise(9)
+def test_where_both_streams_are_one_the_error_stands_apart(program: Program) -> None:
+    """With ``2>&1`` the summary ends, then after an empty line it is said that the run could not be recorded."""
+    with small_disk(program.folder / "disk", "size=512k") as disk:
+        filled(program, disk)
+        both = program.start("-c", "flow.json", stderr=subprocess.STDOUT)
+        out, _ = both.communicate(timeout=60)
+        assert both.returncode == 3
+        assert out.count("\n\nError: Run 1 could not be recorded: ") == 1
 
 
 @pytest.mark.promise(3, 9)
