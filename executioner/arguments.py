@@ -291,12 +291,15 @@ def masked(argv: Sequence[str]) -> list[str]:
     """Arguments, to be printed in a command, without the values of variables, which may be secrets."""
     shown = []
     for word, taker in zip(argv, takers(argv), strict=True):
-        if word.startswith(_ENV):
-            shown.append(_ENV + hidden(word[len(_ENV) :]))
-        elif taker is None:
-            shown.append(word if word.startswith("-") else hidden(word))
-        else:
+        flag, equals, value = word.partition("=")
+        if taker is not None:
             shown.append(hidden(word) if taker.name == "env" else word)
+        elif flag == "--env":
+            shown.append(f"{flag}{equals}{hidden(value)}")
+        elif flag in _BY_FLAG or word[:2] in _BY_FLAG:  # -cFILE
+            shown.append(word)
+        else:
+            shown.append(hidden(word))
     return shown
 
 
@@ -306,7 +309,6 @@ def hidden(setting: str) -> str:
     return f"{name}{sign}..." if value else setting
 
 
-_ENV = "--env="
 _NEVER_EMPTY = {
     "config": "a path",
     "db": "a path",
@@ -355,8 +357,8 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
         if modes:
             raise wrong(f"{flag_of(name)} does not go with {flag_of(modes[0])}")
         wanted = [mode for mode, takes in _MODES.items() if name in takes]
-        meant = (flag_of(wanted[0]), *masked(argv))
-        steps = [NextStep("Did you mean:", meant)] if wanted[0] == "list_runs" else []
+        fits = _MODES["list_runs"].union(_GENERAL_OPTIONS).issuperset(given)
+        steps = [NextStep("Did you mean:", (flag_of("list_runs"), *masked(argv)))] if fits else []
         what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
         raise wrong(what, *steps)
     if arguments.format == "csv" and modes not in (["list_runs"], ["show_run"]):

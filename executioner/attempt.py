@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FIRST_SIGN_OF_LIFE_S = 10.0
 _GONE = "its folder is gone"
+_LONGEST_PATH = 400
 _LONGEST_FIRST_LINE = 256  # that Linux looks at: BINPRM_BUF_SIZE
 
 
@@ -282,25 +283,29 @@ def exit_reason(exit_code: int, job: Job, environment: Mapping[bytes, bytes]) ->
         if "/" in name and "=" not in name and is_plain(name):
             if not os.path.exists(os.path.join(job.working_dir, name)):
                 return f"Exit code 127 (command not found? {name})"
-            missing = _missing_interpreter(os.path.join(job.working_dir, name))
+            missing = _missing_interpreter(name, job.working_dir)
             if missing is not None:
                 return f"Exit code 127 (the first line of {name} names a program that is not there: {missing})"
-        path = os.fsdecode(environment.get(b"PATH", b""))
-        return f"Exit code 127 (command not found? PATH is {path or 'not set'})"
+        path = os.fsdecode(environment.get(b"PATH", b"")) or "not set"
+        shown = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}..."
+        return f"Exit code 127 (command not found? PATH is {shown})"
     return f"Exit code {exit_code}"
 
 
-def _missing_interpreter(path: str) -> str | None:
+def _missing_interpreter(name: str, working_dir: str) -> str | None:
     """What a script is to be run by, if that is not there: the line end of Windows is part of the name."""
     try:
-        with open(open_regular(path), "rb") as file:
+        with open(open_regular(os.path.join(working_dir, name)), "rb") as file:
             first = file.readline(_LONGEST_FIRST_LINE)
     except OSError:
         return None
     if not first.startswith(b"#!"):
         return None
-    [interpreter, *_] = first[2:].strip(b" \t\n").split(b" ")
-    return None if os.path.exists(interpreter) else os.fsdecode(interpreter)
+    words = first[2:].partition(b"\n")[0].partition(b"\0")[0].replace(b"\t", b" ").split(b" ")
+    interpreter = next(filter(None, words), None)
+    if interpreter is None or os.path.exists(os.path.join(os.fsencode(working_dir), interpreter)):
+        return None
+    return os.fsdecode(interpreter)
 
 
 def close(

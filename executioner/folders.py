@@ -67,25 +67,21 @@ def take_room(folder: str, size: int) -> int | None:
 
     Args:
         folder: where it is to have a name one day.
-        size: in bytes; half of it, and so on, is taken where there is less.
+        size: in bytes; of a disk with little room no more than half of it is taken.
 
     Returns:
         its descriptor; None where there is no room at all, or where the file system has no such files.
     """
+    fd = None
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        disk = os.fstatvfs(fd)
+        os.posix_fallocate(fd, 0, max(_LEAST_ROOM, min(size, disk.f_bavail * disk.f_frsize // 2)))
     except OSError:
+        if fd is not None:
+            os.close(fd)  # with what of the room it had got
         return None
-    size = max(size, _LEAST_ROOM)
-    while size >= _LEAST_ROOM:
-        try:
-            os.posix_fallocate(fd, 0, size)
-        except OSError:
-            size //= 2
-        else:
-            return fd
-    os.close(fd)
-    return None
+    return fd
 
 
 def give_name(fd: int, path: str) -> None:

@@ -191,8 +191,8 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
         alone_at = (at for at, taker in enumerate(takers(argv)) if taker is None and argv[at] == word)
         at = next(alone_at, argv.index(word))
         shown = masked(argv)
-        meant = (*shown[:at], *_meant(word, shown[at + 1 :]))
-        guess = [NextStep("Did you mean:", meant)] if alone else []
+        meant = _with_env([*shown[:at], *_meant(word, shown[at + 1 :])])
+        guess = [NextStep("Did you mean:", tuple(meant))] if alone else []
         return wrong(f'Unexpected argument "{shown[at]}"', *guess)
     import difflib
 
@@ -212,8 +212,8 @@ def _meant(word: str, rest: Sequence[str]) -> tuple[str, ...]:
         return "-c", word, *rest
     if word != hidden(word):
         return "--env", hidden(word), *config, *rest
-    if word.isdigit() or word == "last":
-        return "--show-run", word, *rest
+    if _is_run(word):
+        return "--show-run", word, *config, *rest
     flag = flag_of(_COMMANDS.get(word, word))
     option = next((option for option in OPTIONS if flag in option.typed), None)
     if option is None:
@@ -221,9 +221,24 @@ def _meant(word: str, rest: Sequence[str]) -> tuple[str, ...]:
     if option.is_switch:
         return flag, *config, *rest
     example = _example(option)
-    if value is None or (example == "last" and not value.isdigit() and value != "last"):
-        return flag, example, *config, *rest
+    if value is None:
+        return flag, example, *rest
+    if example == "last" and not _is_run(value):
+        return flag, example, *rest[1:], *config, value
     return flag, *rest
+
+
+def _is_run(word: str) -> bool:
+    return word.isdigit() or word == "last"
+
+
+def _with_env(words: Sequence[str]) -> list[str]:
+    """Words of a command line, with the option for settings that stand alone."""
+    found: list[str] = []
+    for word, taker in zip(words, takers(words), strict=True):
+        is_setting = taker is None and not word.startswith("-") and "=" in word
+        found += ["--env", word] if is_setting else [word]
+    return found
 
 
 def _example(option: Option) -> str:

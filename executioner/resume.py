@@ -137,7 +137,7 @@ def make_resume_plan(
     stopped_by = [
         at for at in plan.positions(Action.REUSE) if at in changed and wanted.if_changed is IfChanged.STOP
     ]
-    at_stake = graph.reach(links.dependents, stopped_by) if stopped_by else set(running)
+    at_stake = graph.reach(links.dependents, stopped_by).union(running) - choice.skip
     return ResumePlan(
         plan=plan,
         past=past,
@@ -170,6 +170,7 @@ class _Choice:
         actions: by position.
         reasons: by position why jobs are passed over, as the history keeps it.
         rerun: the positions of jobs that run again because of changes.
+        skip: those of jobs that are to be skipped.
     """
 
     def __init__(
@@ -188,11 +189,11 @@ class _Choice:
         self._changed = changed
         self._wanted = wanted
         self._from_job = preferences.from_job
-        self._skip = {at for at, name in enumerate(links.ids) if name in preferences.skip}
+        self.skip = {at for at, name in enumerate(links.ids) if name in preferences.skip}
         self._done = {at for at, job in past.items() if job.is_done}
         self._seeds: set[int] = set()  # changed jobs that run again
         if wanted.if_changed is IfChanged.RERUN:
-            self._seeds = self._done.intersection(changed) - self._skip
+            self._seeds = self._done.intersection(changed) - self.skip
         self.rerun = graph.reach(links.dependents, self._seeds)
         self._after: set[int] = set()
         self._before: set[int] = set()
@@ -221,7 +222,7 @@ class _Choice:
         """Why a job neither runs nor is reused; None if it does."""
         past = self._past.get(position)
         done = position in self._done
-        if position in self._skip:
+        if position in self.skip:
             again = position in self._after or position in self.rerun
             stops = self._wanted.if_changed is IfChanged.STOP and not self._wanted.skip_is_taken_over
             outdated = position in self._changed and (stops or self._wanted.if_changed is IfChanged.RERUN)

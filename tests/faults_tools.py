@@ -146,6 +146,25 @@ def small_disk(path: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", path], check=True)
 
 
+@contextlib.contextmanager
+def ext4_disk(path: Path, mib: int) -> Iterator[Path]:
+    """A disk of its own with an ext4 in a file, mounted for as long as it is used."""
+    needs_root("mount a disk")
+    path.mkdir(parents=True)
+    image = path.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(mib * 1024 * 1024)
+    make = [tool("mkfs.ext4", "no disk with ext4"), "-q", "-m", "0", "-N", "1024", image]
+    subprocess.run(make, check=True)
+    if subprocess.run(["mount", "-o", "loop", image, path], capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+        image.unlink()
+
+
 @functools.cache
 def _strace() -> str:
     """The path of strace, where it may be used."""

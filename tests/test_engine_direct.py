@@ -213,6 +213,14 @@ def test_what_the_operating_system_says_of_a_direct_start(program: Program) -> N
     assert f"      Reason: {hint}\n" in result.out
 
 
+def test_the_hint_of_127_with_a_long_path(program: Program) -> None:
+    """Of a PATH of thousands of characters the first 400 are told."""
+    path = "/usr/bin:/bin:" + ":".join(f"/opt/tools/{at}/bin" for at in range(200))
+    program.config({"a": "nosuch"})
+    assert program("-c", "flow.json", env={"PATH": path}).code == 1
+    assert program.jobs()["a"]["reason"] == f"Exit code 127 (command not found? PATH is {path[:400]}...)"
+
+
 def test_the_hint_of_127_without_a_path(program: Program) -> None:
     """Where the job has no PATH the reason says that."""
     program.config({"a": "nosuch"}, inherit_shell_env=False)
@@ -238,7 +246,13 @@ def test_the_hint_of_127_of_a_program_that_is_named_by_its_path(program: Program
 
 @pytest.mark.parametrize(
     ("first", "named"),
-    [("#!/bin/sh\r\n", "/bin/sh\\r"), ("#! /opt/none/python -u\n", "/opt/none/python"), ("#!/none", "/none")],
+    [
+        ("#!/bin/sh\r\n", "/bin/sh\\r"),
+        ("#! /opt/none/python -u\n", "/opt/none/python"),
+        ("#!\t/opt/none\t-u\n", "/opt/none"),
+        ("#!/none", "/none"),
+        ("#!bin/none\n", "bin/none"),
+    ],
 )
 @pytest.mark.parametrize("command", ["./etl.sh", "./etl.sh --now; exit $?"])
 def test_the_hint_of_127_of_a_script_without_interpreter(
@@ -253,13 +267,15 @@ def test_the_hint_of_127_of_a_script_without_interpreter(
     assert f"      Reason: {hint}\n" in result.out
 
 
+@pytest.mark.parametrize("first", ["#!/bin/sh", "#!\t/bin/sh\t-e", "#!/bin/sh\0x", "#!", "#! ", "#!bin/sh", ""])
 @pytest.mark.parametrize(
     "command", ["./etl.sh", "bin/../etl.sh --now", "/bin/true; nosuch", "/usr/bin/env nosuch"]
 )
-def test_the_hint_of_127_where_the_program_is_there(program: Program, command: str) -> None:
-    """It is there, so it did not find another one: the hint is the PATH on which it looked."""
-    put(program.folder / "etl.sh", "#!/bin/sh\nnosuch\n")
+def test_the_hint_of_127_where_the_program_is_there(program: Program, command: str, first: str) -> None:
+    """It is there, and what runs it, so it did not find another one: the hint is the PATH on which it looked."""
+    put(program.folder / "etl.sh", f"{first}\nnosuch\n")
     (program.folder / "bin").mkdir()
+    (program.folder / "bin/sh").symlink_to("/bin/sh")
     program.config({"a": command})
     assert program("-c", "flow.json", env={"PATH": "/usr/bin:/bin"}).code == 1
     assert program.jobs()["a"]["reason"] == "Exit code 127 (command not found? PATH is /usr/bin:/bin)"

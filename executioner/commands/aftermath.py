@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from executioner import leftovers
 from executioner.commands.context import going_on
 from executioner.commands.guards import missing_packages
 from executioner.commands.leftovers import find_leftovers
-from executioner.commands.surroundings import Patient
+from executioner.commands.surroundings import Patient, recorded_folders
 from executioner.errors import HistoryError, RunRefusedError, UsageError
 from executioner.history import spool
 from executioner.history.crashes import Suspects
@@ -44,8 +44,9 @@ def aftermath(patient: Patient, history: History | None) -> Iterator[Finding]:
 def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> Iterator[Finding]:
     """Results that the history could not take and that nobody has imported."""
     folders = {patient.logs, *(os.path.dirname(run.log_path) for run in runs if run.log_path)}
+    files = {folder: _spool_files(folder) for folder in folders if folder is not None}
     found = False
-    for path in sorted(path for folder in folders if folder for path in _spool_files(folder)):
+    for path in sorted(path for paths in files.values() for path in paths or ()):
         shown = patient.shown(path)
         try:
             content = spool.read(path)
@@ -63,23 +64,31 @@ def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> 
         when = "the history is back" if history is None else "it can be written"
         step = NextStep(f"To put them in, once {when}:", line=line)
         yield Finding("Results", Level.PROBLEM, safe(text), steps=[step])
-    if not found and history is None and not any(folders) and _was_there(patient.history):
-        text = "whether some wait to be imported is not known: the history would tell where the logs are"
-        yield Finding("Results", Level.NOTE, text, advice="To look beside the logs of a config: add -c FILE.")
-    elif not found:
-        yield Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
+    if not found:
+        yield _no_results(patient, history, files)
 
 
-def _was_there(history: str) -> bool:
-    """Whether there is a history, if only one that cannot be read, or was one before."""
-    return any(os.path.lexists(f"{history}{ending}") for ending in ("", "-wal", ".lock"))
+def _no_results(patient: Patient, history: History | None, files: Mapping[str, list[str] | None]) -> Finding:
+    """None was found. Where a folder with logs could not be looked at, that does not say that there is none."""
+    unknown = "whether some wait to be imported is not known"
+    was_there = any(os.path.lexists(f"{patient.history}{ending}") for ending in ("", "-wal", ".lock"))
+    if history is None and was_there and not files:
+        text = f"{unknown}: the history would tell where the logs are"
+        return Finding("Results", Level.NOTE, text, advice="To look beside the logs of a config: add -c FILE.")
+    unseen = [folder for folder, paths in files.items() if paths is None]
+    with_logs = recorded_folders(patient) if history is not None else unseen if was_there else ()
+    gone = sorted(patient.shown(folder) for folder in unseen if folder in with_logs)
+    if gone:
+        return Finding("Results", Level.NOTE, f"{unknown}: {', '.join(gone)} cannot be looked at")
+    return Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
 
 
-def _spool_files(folder: str) -> list[str]:
+def _spool_files(folder: str) -> list[str] | None:
+    """The spool files in a folder; None if it cannot be looked at."""
     try:
         return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(spool.ENDING)]
     except OSError:
-        return []
+        return None
 
 
 def _is_recorded(history: History | None, content: Spool) -> bool:

@@ -109,6 +109,9 @@ def _failures(history: History, run: Run, job: Job) -> list[Failure]:
             continue
         if one.status != job.status:
             break
+        if job.status != JobStatus.FAILED:  # what it printed does not matter
+            found.append(Failure(run_id, ()))
+            continue
         try:
             found.append(Failure(run_id, last_output(one, _TAIL_LINES)))
         except (OSError, EOFError):

@@ -43,8 +43,9 @@ _SPARE_DESCRIPTORS = 16
 # What a spool file takes in bytes of a job that is skipped, of one that ends, and of each of its attempts, beside
 # ids and paths; why a job ended may take some words.
 _SKIPPED_BYTES = 220
-_ENDED_BYTES = 3000
-_ATTEMPT_BYTES = 600
+_ENDED_BYTES = 4000
+_ATTEMPT_BYTES = 1000
+_LEAST_ROOM_BYTES = 64 * 1024
 _MOST_ATTEMPTS = 100
 
 
@@ -333,7 +334,7 @@ def _room_bytes(plan: Plan) -> int:
     attempts = min(1 + max(job.retry.max_retries for job in workflow.jobs), _MOST_ATTEMPTS)
     ended = _ENDED_BYTES + 2 * len(workflow.log_dir) + attempts * _ATTEMPT_BYTES
     skipped = len(ids) * (_SKIPPED_BYTES + max(map(len, ids))) + sum(map(len, ids))
-    return min(plan.workers, len(ids)) * ended + skipped
+    return max(_LEAST_ROOM_BYTES, min(plan.workers, len(ids)) * ended + skipped)
 
 
 def _unsent(workflow: Workflow) -> list[str]:

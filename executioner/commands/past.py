@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from executioner import joblog
 from executioner.commands.configfile import config_content
-from executioner.commands.context import Context, history_path, invocation
+from executioner.commands.context import Context, history_path, invocation, run_words
 from executioner.errors import NoHistoryError, UnknownRunError
 from executioner.folders import config_paths
 from executioner.history.files import resting_state
@@ -174,8 +174,9 @@ def find(context: Context, past: Past, wanted: str, read: Callable[[int], _T], n
         return read(newest)
     if past.config_paths and history.newest_run() is not None:
         error = _unknown(context, past, f"No run of {context.options.config} in history.")
-        if nothing:  # it is to be resumed
-            line = past.typed.run("--resume-from", "RUN_ID", "--dry-run")
+        if context.options.resume_from is not None:
+            words = run_words(context.options._replace(resume_from="RUN_ID"))
+            line = past.typed.run(*words, "--dry-run")
             error.steps = (NextStep("If the config was moved, to preview a resume of one of them:", line=line),)
         raise error
     if nothing:

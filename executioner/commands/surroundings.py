@@ -76,16 +76,17 @@ def _log_folder(patient: Patient, logs: str) -> Finding:
     shown = patient.shown(logs)
     if os.path.isdir(logs):
         return Finding("Log folder", Level.GOOD, f"{shown}: can be written")
-    if logs not in _recorded_folders(patient.history):
+    if logs not in recorded_folders(patient):
         return Finding("Log folder", Level.GOOD, f"{shown}: the next run makes it")
     text = f"{shown} is gone, and with it logs of earlier runs: the next run makes a new one"
     return Finding("Log folder", Level.NOTE, text, advice="If it is on a disk of its own: is that mounted?")
 
 
-def _recorded_folders(history: str) -> set[str]:
-    """Where the logs of the newest runs are."""
+def recorded_folders(patient: Patient) -> set[str]:
+    """Where the logs of the newest runs are, of the config if there is one."""
+    paths = (patient.workflow.config_path,) if patient.workflow is not None else ()
     try:
-        runs = list(History(history).find(RunFilter(), _MOST_LOOKED_AT))
+        runs = list(History(patient.history).find(RunFilter(config_paths=paths), _MOST_LOOKED_AT))
     except ExecutionerError:
         return set()
     return {os.path.dirname(run.log_path) for run in runs if run.log_path is not None}

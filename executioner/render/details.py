@@ -89,8 +89,7 @@ def _header(view: RunView, invocation: Invocation, palette: Palette, cwd: str, n
     if run.user is not None:
         yield f"User: {safe(run.user)}{f'@{safe(run.host)}' if run.host else ''}"
     if invocation.directory is not None:
-        label = "Directory" if run.working_dir == invocation.directory else "Seen from"  # if that ran elsewhere
-        yield f"{label}: {safe(invocation.directory)}"
+        yield f"Seen from: {safe(invocation.directory)}"  # the run may have been started elsewhere
     yield f"History: {safe(view.history_path)}"
     if run.parent_run_id is not None:
         yield f"Resumes: run {run.parent_run_id}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_tools import copy_history, failing, small_disk
+from faults_tools import copy_history, ext4_disk, failing, small_disk
 from harness import Program, Result, ended, gate
 from history_tools import integrity
 
@@ -210,7 +210,7 @@ def test_where_both_streams_are_one_the_error_stands_apart(program: Program) -> 
 
 @pytest.mark.promise(3, 9)
 def test_room_that_is_taken_for_results_comes_back(program: Program) -> None:
-    """While a run is on, some kilobytes are taken on the disk of the logs, under no name; after kill -9 they are
+    """While a run is on, 64 KiB or more are taken on the disk of the logs, under no name; after kill -9 they are
     free again.
     """
     with small_disk(program.folder / "logs", "size=1m") as disk:
@@ -224,7 +224,7 @@ def test_room_that_is_taken_for_results_comes_back(program: Program) -> None:
         with ended(program.start("-c", "flow.json")) as runner:
             program.wait_for("up")
             named = sum(path.stat().st_blocks * 512 for path in disk.iterdir())
-            assert 4 * 1024 <= before - free_bytes() - named <= 16 * 1024
+            assert 64 * 1024 <= before - free_bytes() - named <= 80 * 1024
             runner.kill()
             runner.wait()
         left = sum(path.stat().st_blocks * 512 for path in disk.iterdir())
@@ -270,6 +270,48 @@ def test_many_results_for_which_nothing_is_free(program: Program, wide: int, ret
         assert program("--import-spool", str(spool)).code == 0
         found = program.statuses(1).values()
         assert sorted(found) == ["FAILED"] * (wide + 1) + ["SKIPPED"] * 2000
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("wide", [1, 8])
+def test_long_reasons_for_which_nothing_is_free(program: Program, wide: int) -> None:
+    """As many workers as there are: each job's reason has a long PATH, each attempt's too, and all are kept."""
+    with small_disk(program.folder / "disk", "size=4m") as disk:
+        program.history = disk / "history.db"
+        last = '[ "$EXECUTIONER_ATTEMPT" -gt 5 ] || exec nosuch; echo x >> begun'
+        last += "; until [ -e full ]; do sleep 0.1; done; nosuch"
+        jobs = [{"id": f"j{at}", "command": last, "max_retries": 5, "retry_delay": 0} for at in range(wide)]
+        fill = f"until [ $(wc -l < begun) = {wide} ]; do sleep 0.1; done; cat /dev/zero > disk/filler 2> /dev/null"
+        jobs.append({"id": "fill", "command": f"{fill}; touch full; true"})
+        keys = {"log_dir": "disk/logs", "history_db": "disk/history.db", "parallel": True, "max_workers": wide + 1}
+        program.config(jobs, continue_on_error=True, **keys)
+        (program.folder / "begun").touch()
+        path = "/usr/bin:/bin:" + ":".join(f"/opt/tools/{at}/bin" for at in range(200))
+        result = program("-c", "flow.json", env={"PATH": path}, timeout=120)
+        assert result.code == 3, result
+        free(disk)
+        assert program("--import-spool", str(spool_of(disk / "logs", 1))).code == 0
+        assert program.statuses(1) == {**{f"j{at}": "FAILED" for at in range(wide)}, "fill": "SUCCESS"}
+
+
+@pytest.mark.promise(9)
+def test_the_room_of_a_large_run_leaves_half_of_a_small_disk(program: Program) -> None:
+    """On ext4, which keeps what it could of a request that was too large: half is left to the logs."""
+    with ext4_disk(program.folder / "disk", mib=16) as disk:
+        jobs = [{"id": f"j{at:0120d}", "command": "true"} for at in range(20_000)]
+        program.config([{"id": "first", "command": "echo x > up; read line < gate"}, *jobs], log_dir="disk/logs")
+
+        def free_bytes() -> int:
+            found = os.statvfs(disk)
+            return found.f_bavail * found.f_bsize
+
+        (disk / "filler").write_bytes(bytes(free_bytes() - 4 * 1024 * 1024))
+        before = free_bytes()
+        with gate(program.folder / "gate"), ended(program.start("-c", "flow.json")) as runner:
+            program.wait_for("up")
+            assert 0.4 * before < free_bytes() < 0.6 * before
+            runner.kill()
+            runner.wait()
 
 
 @pytest.mark.promise(9)

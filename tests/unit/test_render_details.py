@@ -134,7 +134,7 @@ def test_the_whole_screen_of_a_run_with_everything_known() -> None:
     """Title, header in its order, jobs: an empty line before each part and none at the end."""
     one = run(
         status="SUCCESS", resumable=False, config_path="/w/flow.json", user="etl", host="etl01", parent_run_id=5,
-        resumed_by=9, working_dir="/w",
+        resumed_by=9,
     )  # fmt: skip
     jobs = [job("a", "SUCCESS", duration_seconds=30.4)]
     shown = view(jobs, one, config_state="unchanged since")
@@ -148,7 +148,7 @@ def test_the_whole_screen_of_a_run_with_everything_known() -> None:
         "Duration: 00:02:15",
         "Config: flow.json (unchanged since)",
         "User: etl@etl01",
-        "Directory: /w",
+        "Seen from: /w",
         "History: /h/history.db",
         "Resumes: run 5",
         "Resumed by: run 9",
