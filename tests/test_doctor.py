@@ -387,6 +387,28 @@ def test_a_file_that_was_cut(program: Program) -> None:
     assert "move it away" in results["advice"]
 
 
+def test_results_in_a_folder_that_is_gone(program: Program) -> None:
+    """Whether some wait in a log folder that is not mounted is not known; in one that was never made there are none.
+
+    Nor is it known where the history is gone, too.
+    """
+    program.config({"a": "true"}, log_dir="later")
+    assert found(program, "-c", "flow.json")["Results"]["level"] == "good"
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    (program.folder / "logs").rename(program.folder / "away")
+    for args in ((), ("-c", "flow.json")):
+        results = found(program, *args)["Results"]
+        assert results["level"] == "note"
+        assert results["text"] == "whether some wait to be imported is not known: logs cannot be looked at"
+    assert found(program)["Log folder"]["level"] == "note"
+    program.config({"a": "true"}, name="other.json", log_dir="later")
+    assert found(program, "-c", "other.json")["Results"]["level"] == "good"
+    program.history.unlink()
+    assert found(program, "-c", "flow.json", code=3)["Results"]["level"] == "note"
+    assert "add -c FILE" in found(program, code=3)["Results"]["advice"]
+
+
 def test_text_is_wrapped_on_a_terminal(program: Program) -> None:
     """Under its column, at words; nothing is wider than the screen but a command or a path."""
     shown = program.on_terminal("--doctor", width=60, env={"NO_COLOR": "1"})

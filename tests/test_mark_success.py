@@ -465,6 +465,38 @@ def test_a_changed_job_that_was_marked(program: Program) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "again"),
+    [([], "bc"), (["--skip", "b"], "c"), (["--skip", "b,c"], ""), (["--from-job", "z"], "bce")],
+)
+def test_marked_jobs_that_run_again_are_named(program: Program, more: list[str], again: str) -> None:
+    """A changed job runs again with what depends on it: the refusal, the preview and the run each name the marked
+    jobs among that, with who marked them and why; those that are skipped are none of them.
+    """
+    chain = [job("b", "a"), job("c", "b"), job("d", "c"), job("z"), job("e", "z")]
+    program.config([job("a"), *({**one, "command": "false"} if one["id"] in "bc" else one for one in chain)])
+    assert program("-c", "flow.json", "--continue-on-error").code == 1
+    assert program("--mark-success", "1", "b", "c", "--reason", "by hand", "--yes").code == 0
+    sql(program.history, "UPDATE job_history SET status = 'FAILED', marked_by = 'etl' WHERE id = 'e'")
+    sql(program.history, f"UPDATE job_history SET mark_reason = 'by hand', marked_by = '{USER}' WHERE id = 'e'")
+    program.config([{**job("a"), "command": "echo changed"}, *chain])
+
+    def told(text: str, verb: str) -> str:
+        found = re.findall(rf"(\w) {verb}, though marked as successful by {USER}: by hand", text)
+        return "".join(sorted(found))
+
+    resume = ("-c", "flow.json", "--resume-from", "1", *more)
+    refusal = program(*resume)
+    assert (refusal.code, told(refusal.err, "would run again, too")) == (2, again)
+    preview = program(*resume, "--if-changed", "rerun", "--dry-run", "--yes")
+    assert (preview.code, told(preview.err, "runs again")) == (0, again)
+    assert all(f" {name} (marked by {USER}: by hand" in preview.out for name in again), preview.out
+    run = program(*resume, "--if-changed", "rerun", "--yes")
+    assert told(run.err, "runs again") == again
+    statuses = program.statuses(2)
+    assert all(statuses[name] == "SUCCESS" for name in again), run
+
+
 def test_the_commands_of_the_resume_have_its_history(program: Program) -> None:
     """With ``--db`` every printed command names that history, and works."""
     program.config([job("a"), job("b", "a")])
