@@ -388,9 +388,8 @@ def test_a_file_that_was_cut(program: Program) -> None:
 
 
 def test_results_in_a_folder_that_is_gone(program: Program) -> None:
-    """Whether some wait in a log folder that is not mounted is not known; in one that was never made there are none.
-
-    Nor is it known where the history is gone, too.
+    """Whether some wait in a log folder that is not mounted is not known, nor where the history is gone, too; in
+    one that was never made there are none.
     """
     program.config({"a": "true"}, log_dir="later")
     assert found(program, "-c", "flow.json")["Results"]["level"] == "good"

@@ -61,7 +61,7 @@ def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> 
         found = True
         text = f"those of run {content.run_id} ({content.application_name}) are not in the history"
         line = patient.typed.look("--import-spool", shown)
-        when = "the history is back" if history is None else "it can be written"
+        when = "the history is back" if history is None and not content.is_whole else "it can be written"
         step = NextStep(f"To put them in, once {when}:", line=line)
         yield Finding("Results", Level.PROBLEM, safe(text), steps=[step])
     if not found:
