@@ -19,6 +19,7 @@ from executioner.folders import file_id, open_regular
 from executioner.model import Attempt, Job, JobStatus
 from executioner.process import Launcher, is_plain
 from executioner.record import Record
+from executioner.render.text import storable
 from executioner.verdict import signal_name
 
 TYPE_CHECKING = False
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _FIRST_SIGN_OF_LIFE_S = 10.0
 _GONE = "its folder is gone"
 _LONGEST_PATH = 400
+_LONGEST_REASON = 1200  # bytes, in the JSON within the JSON of a spool file
+_ESCAPED = 14  # of that, what a character takes at most: an emoji
 _LONGEST_FIRST_LINE = 256  # that Linux looks at: BINPRM_BUF_SIZE
 
 
@@ -272,6 +275,20 @@ def log_fault(exc: OSError, job: Job) -> str:
         return f"{exc.strerror}: {job.working_dir}"
     place = f": {exc.filename}" if exc.filename else ""
     return f"its log cannot be written: {exc.strerror}{place}"
+
+
+def kept(reason: str) -> str:
+    """A reason as it is kept: what no history can hold is shown, and no more than some words of a long one."""
+    reason = storable(reason)
+    if len(reason) * _ESCAPED <= _LONGEST_REASON:
+        return reason
+    size = 0
+    for at, character in enumerate(reason):
+        is_plain = character.isascii() and character.isprintable() and character not in '"\\'
+        size += 1 if is_plain else _ESCAPED // 2 if character < "\U00010000" else _ESCAPED
+        if size > _LONGEST_REASON:
+            return f"{reason[:at]}..."
+    return reason
 
 
 def exit_reason(exit_code: int, job: Job, environment: Mapping[bytes, bytes]) -> str:

@@ -76,12 +76,26 @@ def take_room(folder: str, size: int) -> int | None:
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         disk = os.fstatvfs(fd)
-        os.posix_fallocate(fd, 0, max(_LEAST_ROOM, min(size, disk.f_bavail * disk.f_frsize // 2)))
+        size = max(_LEAST_ROOM, min(size, disk.f_bavail * disk.f_frsize // 2))
+        while not _has_taken(fd, size):  # a quota, or a limit of file sizes
+            if size <= _LEAST_ROOM:
+                os.close(fd)
+                return None
+            size = max(_LEAST_ROOM, size // 2)
     except OSError:
         if fd is not None:
-            os.close(fd)  # with what of the room it had got
+            os.close(fd)
         return None
     return fd
+
+
+def _has_taken(fd: int, size: int) -> bool:
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError:
+        os.ftruncate(fd, 0)  # ext4 has kept what it could
+        return False
+    return True
 
 
 def give_name(fd: int, path: str) -> None:

@@ -223,8 +223,10 @@ def _meant(word: str, rest: Sequence[str]) -> tuple[str, ...]:
     example = _example(option)
     if value is None:
         return flag, example, *rest
-    if example == "last" and not _is_run(value):
+    if example == "last" and not _is_run(value) and (os.path.isfile(value) or value.endswith(".json")):
         return flag, example, *rest[1:], *config, value
+    if option.name == "show_log" and not _is_run(value):  # a job
+        return flag, example, *rest
     return flag, *rest
 
 

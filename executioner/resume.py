@@ -137,7 +137,7 @@ def make_resume_plan(
     stopped_by = [
         at for at in plan.positions(Action.REUSE) if at in changed and wanted.if_changed is IfChanged.STOP
     ]
-    at_stake = graph.reach(links.dependents, stopped_by).union(running) - choice.skip
+    at_stake = graph.reach(links.dependents, set(stopped_by) - choice.skip).union(running) - choice.skip
     return ResumePlan(
         plan=plan,
         past=past,

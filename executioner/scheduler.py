@@ -42,7 +42,7 @@ from executioner.lean import heapify, heappop, heappush, signal
 from executioner.model import FAILURES, Attempt, JobStatus
 from executioner.plan import Action, Agenda, Plan
 from executioner.record import Record
-from executioner.render.text import duration, limit, storable
+from executioner.render.text import duration, limit
 from executioner.signals import SignalQueue
 from executioner.times import utc_text
 from executioner.verdict import signal_name
@@ -389,7 +389,7 @@ class Scheduler:
         """Close an attempt, and decide between another one and the job's end."""
         if running is self._lonely:
             self._lonely = None
-        reason = None if reason is None else storable(reason)
+        reason = None if reason is None else attempt.kept(reason)
         closed, fault = attempt.close(running, status, reason, exit_code)
         if fault is not None:
             self._say(Warned(time(), fault))
@@ -442,7 +442,7 @@ class Scheduler:
                 time(),
                 job,
                 status,
-                reason,
+                None if reason is None else attempt.kept(reason),
                 exit_code,
                 None if started is None else progress.ended_mono - started,
                 tuple(progress.attempts),

@@ -295,6 +295,7 @@ def test_a_secret_beside_an_unexpected_argument_is_not_printed(
         (["show", "flow.json"], "--show-run last -c flow.json"),
         (["logs", "flow.json"], "--show-log last -c flow.json"),
         (["logs", "last", "a"], "--show-log last a"),
+        (["logs", "a"], "--show-log last a"),
         (["run", "flow.json"], "-c flow.json"),
         (["list", "flow.json"], "--list-runs -c flow.json"),
         (["last", "flow.json"], "--show-run last -c flow.json"),

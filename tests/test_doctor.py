@@ -403,6 +403,12 @@ def test_results_in_a_folder_that_is_gone(program: Program) -> None:
     assert found(program)["Log folder"]["level"] == "note"
     program.config({"a": "true"}, name="other.json", log_dir="later")
     assert found(program, "-c", "other.json")["Results"]["level"] == "good"
+    sql(
+        program.history,
+        "UPDATE run_metadata SET status = 'INTERRUPTED', failure_summary ="
+        " 'Its runner ended without recording a result' WHERE run_id = 1",
+    )
+    assert found(program, "-c", "other.json")["Results"]["level"] == "note"  # the other config
     program.history.unlink()
     assert found(program, "-c", "flow.json", code=3)["Results"]["level"] == "note"
     assert "add -c FILE" in found(program, code=3)["Results"]["advice"]

@@ -65,10 +65,12 @@ def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> 
         step = NextStep(f"To put them in, once {when}:", line=line)
         yield Finding("Results", Level.PROBLEM, safe(text), steps=[step])
     if not found:
-        yield _no_results(patient, history, files)
+        yield _no_results(patient, history, runs, files)
 
 
-def _no_results(patient: Patient, history: History | None, files: Mapping[str, list[str] | None]) -> Finding:
+def _no_results(
+    patient: Patient, history: History | None, runs: Sequence[Run], files: Mapping[str, list[str] | None]
+) -> Finding:
     """None was found. Where a folder with logs could not be looked at, that does not say that there is none."""
     unknown = "whether some wait to be imported is not known"
     was_there = any(os.path.lexists(f"{patient.history}{ending}") for ending in ("", "-wal", ".lock"))
@@ -76,8 +78,9 @@ def _no_results(patient: Patient, history: History | None, files: Mapping[str, l
         text = f"{unknown}: the history would tell where the logs are"
         return Finding("Results", Level.NOTE, text, advice="To look beside the logs of a config: add -c FILE.")
     unseen = [folder for folder, paths in files.items() if paths is None]
-    with_logs = recorded_folders(patient) if history is not None else unseen if was_there else ()
-    gone = sorted(patient.shown(folder) for folder in unseen if folder in with_logs)
+    recorded = recorded_folders(patient).union(os.path.dirname(run.log_path) for run in runs if run.log_path)
+    is_known = history is not None or not was_there
+    gone = sorted(patient.shown(folder) for folder in unseen if folder in recorded or not is_known)
     if gone:
         return Finding("Results", Level.NOTE, f"{unknown}: {', '.join(gone)} cannot be looked at")
     return Finding("Results", Level.GOOD, "none waits beside the logs to be imported")

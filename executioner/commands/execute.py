@@ -43,8 +43,8 @@ _SPARE_DESCRIPTORS = 16
 # What a spool file takes in bytes of a job that is skipped, of one that ends, and of each of its attempts, beside
 # ids and paths; why a job ended may take some words.
 _SKIPPED_BYTES = 220
-_ENDED_BYTES = 4000
-_ATTEMPT_BYTES = 1000
+_ENDED_BYTES = 5000
+_ATTEMPT_BYTES = 2000
 _LEAST_ROOM_BYTES = 64 * 1024
 _MOST_ATTEMPTS = 100
 

@@ -5,15 +5,17 @@ import json
 import os
 import random
 import resource
+import shlex
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults_tools import copy_history, ext4_disk, failing, small_disk
-from harness import Program, Result, ended, gate
+from harness import ROOT, Program, Result, ended, gate
 from history_tools import integrity
 
 LOG = "logs/executioner.flow.job-{}.run-{}.log"
@@ -274,24 +276,44 @@ def test_many_results_for_which_nothing_is_free(program: Program, wide: int, ret
 
 @pytest.mark.promise(9)
 @pytest.mark.parametrize("wide", [1, 8])
-def test_long_reasons_for_which_nothing_is_free(program: Program, wide: int) -> None:
-    """As many workers as there are: each job's reason has a long PATH, each attempt's too, and all are kept."""
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/opt/tools/bin", "nosuch"),
+        ("/ö日本語", "nosuch"),
+        ("/🚀", "nosuch"),
+        ("/x", "/opt/" + "tools/" * 400 + "x"),
+    ],
+    ids=["PATH", "letters of other languages", "emoji", "program"],
+)
+def test_long_reasons_for_which_nothing_is_free(program: Program, wide: int, path: str, name: str) -> None:
+    """As many workers as there are: each job's reason is long, each attempt's too, and all are kept."""
     with small_disk(program.folder / "disk", "size=4m") as disk:
         program.history = disk / "history.db"
-        last = '[ "$EXECUTIONER_ATTEMPT" -gt 5 ] || exec nosuch; echo x >> begun'
-        last += "; until [ -e full ]; do sleep 0.1; done; nosuch"
+        last = f'{name} || [ "$EXECUTIONER_ATTEMPT" -gt 5 ] || exit 127; echo x >> begun'
+        last += "; until [ -e full ]; do sleep 0.1; done; exit 127"
         jobs = [{"id": f"j{at}", "command": last, "max_retries": 5, "retry_delay": 0} for at in range(wide)]
         fill = f"until [ $(wc -l < begun) = {wide} ]; do sleep 0.1; done; cat /dev/zero > disk/filler 2> /dev/null"
         jobs.append({"id": "fill", "command": f"{fill}; touch full; true"})
         keys = {"log_dir": "disk/logs", "history_db": "disk/history.db", "parallel": True, "max_workers": wide + 1}
         program.config(jobs, continue_on_error=True, **keys)
         (program.folder / "begun").touch()
-        path = "/usr/bin:/bin:" + ":".join(f"/opt/tools/{at}/bin" for at in range(200))
-        result = program("-c", "flow.json", env={"PATH": path}, timeout=120)
+        result = program("-c", "flow.json", env={"PATH": f"/usr/bin:/bin:{path * 300}"}, timeout=120)
         assert result.code == 3, result
         free(disk)
         assert program("--import-spool", str(spool_of(disk / "logs", 1))).code == 0
         assert program.statuses(1) == {**{f"j{at}": "FAILED" for at in range(wide)}, "fill": "SUCCESS"}
+
+
+@pytest.mark.promise(9)
+def test_room_within_a_limit_of_file_sizes(program: Program) -> None:
+    """Where no file may be as large as all results of a run might take, room is taken within that limit."""
+    code = "import os, sys; from executioner.folders import take_room; fd = take_room('.', 5_000_000)"
+    code += "; print(os.fstat(fd).st_blocks * 512)"
+    command = f"ulimit -f 1000; exec {sys.executable} -c {shlex.quote(code)}"
+    env = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", command], cwd=program.folder, env=env, capture_output=True, check=True)
+    assert 256 * 1024 <= int(done.stdout) <= 512 * 1024
 
 
 @pytest.mark.promise(9)
