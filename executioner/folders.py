@@ -72,21 +72,18 @@ def take_room(folder: str, size: int) -> int | None:
     Returns:
         its descriptor; None where there is no room at all, or where the file system has no such files.
     """
-    fd = None
     try:
+        disk = os.statvfs(folder)
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        disk = os.fstatvfs(fd)
-        size = max(_LEAST_ROOM, min(size, disk.f_bavail * disk.f_frsize // 2))
-        while not _has_taken(fd, size):  # a quota, or a limit of file sizes
-            if size <= _LEAST_ROOM:
-                os.close(fd)
-                return None
-            size = max(_LEAST_ROOM, size // 2)
     except OSError:
-        if fd is not None:
-            os.close(fd)
         return None
-    return fd
+    size = max(_LEAST_ROOM, min(size, disk.f_bavail * disk.f_frsize // 2))
+    while size >= _LEAST_ROOM:
+        if _has_taken(fd, size):
+            return fd
+        size //= 2  # a quota, or a limit of file sizes
+    os.close(fd)
+    return None
 
 
 def _has_taken(fd: int, size: int) -> bool:

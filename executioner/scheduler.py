@@ -257,7 +257,8 @@ class Scheduler:
             if exc.errno in _EXHAUSTED and (self._running or self._starting):
                 self._put_off(position, str(exc.strerror))
                 return False
-            self._conclude(position, JobStatus.ERROR, f"Could not be started: {attempt.log_fault(exc, job)}", None)
+            reason = attempt.kept(f"Could not be started: {attempt.log_fault(exc, job)}")
+            self._conclude(position, JobStatus.ERROR, reason, None)
             return True
         self._starting.append(running)
         of = job.retry.max_retries + 1
@@ -442,7 +443,7 @@ class Scheduler:
                 time(),
                 job,
                 status,
-                None if reason is None else attempt.kept(reason),
+                reason,
                 exit_code,
                 None if started is None else progress.ended_mono - started,
                 tuple(progress.attempts),

@@ -9,7 +9,7 @@ from executioner import leftovers
 from executioner.commands.context import going_on
 from executioner.commands.guards import missing_packages
 from executioner.commands.leftovers import find_leftovers
-from executioner.commands.surroundings import Patient, recorded_folders
+from executioner.commands.surroundings import Patient, log_folders, recorded_folders, remains
 from executioner.errors import HistoryError, RunRefusedError, UsageError
 from executioner.history import spool
 from executioner.history.crashes import Suspects
@@ -43,8 +43,8 @@ def aftermath(patient: Patient, history: History | None) -> Iterator[Finding]:
 
 def _results(patient: Patient, history: History | None, runs: Sequence[Run]) -> Iterator[Finding]:
     """Results that the history could not take and that nobody has imported."""
-    folders = {patient.logs, *(os.path.dirname(run.log_path) for run in runs if run.log_path)}
-    files = {folder: _spool_files(folder) for folder in folders if folder is not None}
+    folders = log_folders(runs) | ({patient.logs} if patient.logs is not None else set())
+    files = {folder: _spool_files(folder) for folder in folders}
     found = False
     for path in sorted(path for paths in files.values() for path in paths or ()):
         shown = patient.shown(path)
@@ -73,16 +73,16 @@ def _no_results(
 ) -> Finding:
     """None was found. Where a folder with logs could not be looked at, that does not say that there is none."""
     unknown = "whether some wait to be imported is not known"
-    was_there = any(os.path.lexists(f"{patient.history}{ending}") for ending in ("", "-wal", ".lock"))
-    if history is None and was_there and not files:
+    is_lost = history is None and bool(remains(patient.history))
+    if is_lost and not files:
         text = f"{unknown}: the history would tell where the logs are"
         return Finding("Results", Level.NOTE, text, advice="To look beside the logs of a config: add -c FILE.")
-    unseen = [folder for folder, paths in files.items() if paths is None]
-    recorded = recorded_folders(patient).union(os.path.dirname(run.log_path) for run in runs if run.log_path)
-    is_known = history is not None or not was_there
-    gone = sorted(patient.shown(folder) for folder in unseen if folder in recorded or not is_known)
-    if gone:
-        return Finding("Results", Level.NOTE, f"{unknown}: {', '.join(gone)} cannot be looked at")
+    unseen = {folder for folder, paths in files.items() if paths is None}
+    if unseen and not is_lost:  # in a folder without any run's logs there is nothing
+        unseen &= recorded_folders(patient) | log_folders(runs)
+    if unseen:
+        gone = ", ".join(sorted(map(patient.shown, unseen)))
+        return Finding("Results", Level.NOTE, f"{unknown}: {gone} cannot be looked at")
     return Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
 
 

@@ -12,7 +12,7 @@ from executioner.commands.aftermath import aftermath
 from executioner.commands.context import Context, history_place, invocation
 from executioner.commands.guards import install_step, missing_packages
 from executioner.commands.past import configured_history
-from executioner.commands.surroundings import Patient, log_folder, size, surroundings
+from executioner.commands.surroundings import Patient, log_folder, remains, size, surroundings
 from executioner.commands.workflow import load
 from executioner.errors import DamagedHistoryError, ExecutionerError
 from executioner.folders import check_can_hold
@@ -175,13 +175,12 @@ def _damaged(patient: Patient, fault: Finding) -> Finding:
 
 def _absent(patient: Patient, shown: str) -> Finding:
     path = patient.history
-    folder, name = os.path.split(path)
     try:
-        check_can_hold(folder)
+        check_can_hold(os.path.dirname(path))
     except OSError as exc:
         text = f"{shown}: there is none, and it cannot be made: {exc.filename} is {exc.strerror}"
         return Finding("History", Level.PROBLEM, text, advice="To use another one, name it with --db FILE.")
-    left = [f"{name}{ending}" for ending in ("", "-wal", ".lock") if os.path.lexists(f"{path}{ending}")]
+    left = remains(path)
     if left:
         are_left = f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} left"
         text = f"{shown}: it was removed or emptied, or could not be made; {are_left}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from executioner.commands.context import Context
 from executioner.commands.guards import place_fault
@@ -15,6 +15,7 @@ from executioner.history.reader import History
 from executioner.model import Workflow
 from executioner.mounts import disk_of, free_bytes
 from executioner.record import Record
+from executioner.records import Run
 from executioner.render.command import Invocation
 from executioner.render.doctor import Finding, Level
 from executioner.render.text import shown_path
@@ -89,7 +90,18 @@ def recorded_folders(patient: Patient) -> set[str]:
         runs = list(History(patient.history).find(RunFilter(config_paths=paths), _MOST_LOOKED_AT))
     except ExecutionerError:
         return set()
-    return {os.path.dirname(run.log_path) for run in runs if run.log_path is not None}
+    return log_folders(runs)
+
+
+def log_folders(runs: Iterable[Run]) -> set[str]:
+    """Where the logs of some runs are."""
+    return {os.path.dirname(run.log_path) for run in runs if run.log_path}
+
+
+def remains(history: str) -> list[str]:
+    """The names of what is there of a history, also of one that was removed or cannot be read."""
+    name = os.path.basename(history)
+    return [f"{name}{ending}" for ending in ("", "-wal", ".lock") if os.path.lexists(f"{history}{ending}")]
 
 
 def log_folder(workflow: Workflow | None, history: str) -> str | None:
