@@ -6,7 +6,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 # linux/fs.h, on 64-bit machines
@@ -59,32 +59,39 @@ def run(command: Sequence[str], *, expect: int | None = 0) -> Sample:
 
 def side_by_side(
     contenders: Sequence[Contender], rounds: int, folder: str, told: Callable[[str], None]
-) -> dict[str, list[Sample]]:
-    """Samples of each contender by name, each taken in a new folder.
+) -> Iterator[dict[str, Sample]]:
+    """Samples of each contender by name, round by round; every one is taken in a new folder.
 
     Small files are not deleted in between: ext4 makes files more slowly for a while after many were deleted. What
-    was written before is on the disk first: else the kernel would write it meanwhile.
+    was written before a round is on the disk first: else the kernel would write it meanwhile.
 
     Raises:
         BrokenError: a contender did not do its work.
     """
-    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     os.makedirs(folder)
     place_apart(folder)
-    os.sync()
     for number in range(rounds):
+        os.sync()
+        samples = {}
         for contender in contenders:
             told(f"round {number + 1} of {rounds}: {contender.name}")
             place = os.path.join(folder, f"{number}-{contender.name.replace(' ', '-')}")
             os.makedirs(place)
             os.chdir(place)
             contender.prepare()
-            samples[contender.name].append(run(contender.command))
+            samples[contender.name] = run(contender.command)
             if contender.large:
                 os.chdir(folder)
                 shutil.rmtree(place)
                 os.sync()
-    return samples
+        yield samples
+
+
+def gather(samples: dict[str, list[Sample]], rounds: Iterable[Mapping[str, Sample]]) -> None:
+    """Put the samples of some rounds to those that are there."""
+    for taken in rounds:
+        for name, sample in taken.items():
+            samples.setdefault(name, []).append(sample)
 
 
 def place_apart(folder: str) -> None:
