@@ -66,7 +66,7 @@ class Hint(Record):
 
 def hints(evidence: Evidence) -> list[Hint]:
     """What the rules say, the most urgent first."""
-    found: list[Hint | str | None] = [
+    found = [
         survivors_hint(evidence.survivors),
         lost_hint(evidence),
         changed_hint(evidence),
@@ -80,7 +80,7 @@ def hints(evidence: Evidence) -> list[Hint]:
         timeout_hint(job, evidence.usual_s.get(job.id, ()), evidence.failures.get(job.id, ()))
         for job in evidence.failed
     ]
-    return [hint if isinstance(hint, Hint) else Hint(hint) for hint in found if hint is not None]
+    return [hint for hint in found if hint is not None]
 
 
 def can_retry_failed(jobs: Sequence[Job]) -> bool:
@@ -88,14 +88,14 @@ def can_retry_failed(jobs: Sequence[Job]) -> bool:
     return any(job.status in FAILURES and job.marked_by is None for job in jobs)
 
 
-def survivors_hint(survivors: Sequence[Survivor]) -> str | None:
+def survivors_hint(survivors: Sequence[Survivor]) -> Hint | None:
     """A job that still runs could be run twice at once."""
     if not survivors:
         return None
     named = ", ".join(f"{safe(one.job)} (pid {one.pid})" for one in survivors[:_MOST_NAMED])
     more = f" and {len(survivors) - _MOST_NAMED} more" if len(survivors) > _MOST_NAMED else ""
     verb, them = ("is", "it") if len(survivors) == 1 else ("are", "them")
-    return (
+    return Hint(
         f"{named}{more} of this run {verb} still running though the runner is gone: wait for {them},"
         f" or end {them} with --kill-leftovers when you resume."
     )
@@ -115,14 +115,14 @@ def lost_hint(evidence: Evidence) -> Hint | None:
     return Hint(text, ("--mark-success", str(evidence.run.run_id), lost[0] if one else "JOB"))
 
 
-def changed_hint(evidence: Evidence) -> str | None:
+def changed_hint(evidence: Evidence) -> Hint | None:
     """Of a config that is another one now a resume may do more, or less, than is expected."""
     if not (evidence.config_changed and evidence.run.resumable):
         return None
-    return "the config has changed since this run: add --dry-run to see first what resuming would do."
+    return Hint("the config has changed since this run: add --dry-run to see first what resuming would do.")
 
 
-def same_error_hint(job: str, failures: Sequence[Failure]) -> str | None:
+def same_error_hint(job: str, failures: Sequence[Failure]) -> Hint | None:
     """What failed in the same way before will most likely do so again."""
     if not failures or not comparable(failures[0].tail):
         return None
@@ -134,7 +134,7 @@ def same_error_hint(job: str, failures: Sequence[Failure]) -> str | None:
         runs.append(failure.run_id)
     if len(runs) < 2:
         return None
-    return (
+    return Hint(
         f"{safe(job)} ended with the same error in the last {_numbered(runs)}:"
         " resuming alone will hardly help, look at its log for the cause first."
     )
@@ -154,7 +154,7 @@ def comparable(tail: Sequence[str]) -> list[str]:
     return [line for line in lines if line][-_COMPARED_LINES:]
 
 
-def timeout_hint(job: Job, usual_s: Sequence[float], failures: Sequence[Failure] = ()) -> str | None:
+def timeout_hint(job: Job, usual_s: Sequence[float], failures: Sequence[Failure] = ()) -> Hint | None:
     """Whether a job that timed out hung, or needs more time: by what it usually takes, if it ever succeeded."""
     if job.status != JobStatus.TIMEOUT or (not usual_s and len(failures) < 2):
         return None
@@ -167,7 +167,7 @@ def timeout_hint(job: Job, usual_s: Sequence[float], failures: Sequence[Failure]
     where = default or f"jobs[{job.position}].timeout"
     if not usual_s:
         runs = _numbered([failure.run_id for failure in failures])
-        return f"{safe(job.id)} timed out in the last {runs}: look for a hang, or raise its limit ({where})."
+        return Hint(f"{safe(job.id)} timed out in the last {runs}: look for a hang, or raise its limit ({where}).")
     allowed = float(whole) if whole else int(hours) * 3600 + int(minutes) * 60 + int(seconds)
     usual = median(usual_s)
     advice = (
@@ -175,4 +175,4 @@ def timeout_hint(job: Job, usual_s: Sequence[float], failures: Sequence[Failure]
         if usual >= _CLOSE_TO_LIMIT * allowed
         else f"look for a hang before raising its limit ({where})."
     )
-    return f"{safe(job.id)} usually takes {limit(usual)} ({count(len(usual_s), 'run')}): {advice}"
+    return Hint(f"{safe(job.id)} usually takes {limit(usual)} ({count(len(usual_s), 'run')}): {advice}")

@@ -402,6 +402,21 @@ def test_a_skipped_job_that_changed(program: Program) -> None:
     assert ran(program) == ["last"]
 
 
+def test_a_job_skipped_before_that_changed(program: Program) -> None:
+    """Where a job was skipped in the resumed run and has changed, the command to run it again does run it."""
+    failed_flow(program, job("a"), job("b"))
+    fails(program, "last")
+    assert program(*RESUME_1, "--skip", "a,b").code == 1
+    fails(program)
+    assert ran(program) == ["last"]
+    program.config([{**job("a"), "command": "echo a >> ran; true"}, job("b"), job("last")])
+    rerun, keep = commands(refused(program, "-c", "flow.json", "--resume-from", "2").err)
+    assert keep == "executioner.py -c flow.json --resume-from 2 --if-changed keep"
+    assert rerun == "executioner.py -c flow.json --resume-from 2 --skip b --if-changed rerun"
+    assert program(*pasted(rerun)).code == 0
+    assert ran(program) == ["a", "last"]
+
+
 @pytest.mark.parametrize("choice", ["ask", "", "Keep"])
 def test_no_such_choice(program: Program, choice: str) -> None:
     """Anything but stop, keep and rerun is a usage error."""

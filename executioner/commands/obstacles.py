@@ -201,8 +201,11 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
     one = len(changed) == 1
     again = marked_again(plan, "would run again, too")
 
-    def command(choice: IfChanged) -> str:
-        return typed.run(*run_words(options._replace(if_changed=choice)))
+    names = {plan.plan.workflow.jobs[at].id for at in changed}
+    skip = tuple(name for name in options.skip if name not in names)
+    to_rerun = options._replace(if_changed=IfChanged.RERUN)
+    if skip != options.skip:  # what is skipped would not run again
+        to_rerun = to_rerun._replace(skip=skip, skip_given=True)
 
     raise UsageError(
         f"{count(len(changed), 'successful job')} of run {run.run_id} {'has' if one else 'have'} changed since",
@@ -213,9 +216,12 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
         steps=[
             NextStep(
                 f"To run {'it' if one else 'them'} and everything after {'it' if one else 'them'} again:",
-                line=command(IfChanged.RERUN),
+                line=typed.run(*run_words(to_rerun)),
             ),
-            NextStep(f"To keep {'its result' if one else 'their results'}:", line=command(IfChanged.KEEP)),
+            NextStep(
+                f"To keep {'its result' if one else 'their results'}:",
+                line=typed.run(*run_words(options._replace(if_changed=IfChanged.KEEP))),
+            ),
         ],
         ending="Add --dry-run to preview either.",
     )

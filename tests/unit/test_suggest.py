@@ -8,6 +8,7 @@ from executioner.records import JOB_COLUMNS, RUN_COLUMNS, Job, Run
 from executioner.suggest import (
     Evidence,
     Failure,
+    Hint,
     Survivor,
     can_retry_failed,
     changed_hint,
@@ -79,7 +80,7 @@ def test_the_most_urgent_comes_first() -> None:
 )
 def test_what_still_runs(survivors: list[Survivor], text: str) -> None:
     """Jobs that outlived the runner are named with their pids, and both ways on are."""
-    assert survivors_hint(survivors) == text
+    assert survivors_hint(survivors) == Hint(text)
     assert survivors_hint([]) is None
 
 
@@ -87,7 +88,7 @@ def test_a_changed_config() -> None:
     """A changed config is worth a preview, but only where the run can be resumed."""
     found = changed_hint(evidence(config_changed=True))
     assert found is not None
-    assert "--dry-run" in found
+    assert "--dry-run" in found.text
     assert changed_hint(evidence(config_changed=True, run=run(resumable=False))) is None
     assert changed_hint(evidence()) is None
 
@@ -111,7 +112,7 @@ def test_the_same_error_again(tails: list[list[str]], runs: str | None) -> None:
     if runs is None:
         assert found is None
     else:
-        assert found == (
+        assert found == Hint(
             f"load ended with the same error in the last {runs}:"
             " resuming alone will hardly help, look at its log for the cause first."
         )
@@ -149,7 +150,7 @@ def test_a_limit_that_is_hit_each_time() -> None:
     late = job("late", "TIMEOUT", reason="Timed out after 00:10:00 (default_timeout)")
     failures = [Failure(at, []) for at in (9, 8, 7, 5)]
     assert timeout_hint(late, [], failures[:1]) is None
-    assert timeout_hint(late, [], failures[:2]) == (
+    assert timeout_hint(late, [], failures[:2]) == Hint(
         "late timed out in the last 2 runs (8, 9): look for a hang, or raise its limit (default_timeout)."
     )
     found = hints(evidence(failed=[late], failures={"late": failures}))
@@ -175,8 +176,8 @@ def test_a_limit_that_was_hit(reason: str, usual: float, advice: str) -> None:
     """By what the job usually takes it hung, or needs more time; the limit's place in the config is named."""
     found = timeout_hint(job(status="TIMEOUT", reason=reason, position=4), [usual])
     assert found is not None
-    assert found.startswith("load usually takes ")
-    assert found.endswith(f"(1 run): {advice}")
+    assert found.text.startswith("load usually takes ")
+    assert found.text.endswith(f"(1 run): {advice}")
 
 
 @pytest.mark.parametrize(
@@ -204,9 +205,9 @@ def test_when_only_failed_jobs_may_be_retried() -> None:
 def test_hostile_names_are_escaped() -> None:
     """A name from a hand-edited history does not reach a terminal raw."""
     evil = "x\x1b[2J"
-    texts = [
+    found = [
         survivors_hint([Survivor(evil, 1)]),
         same_error_hint(evil, [Failure(2, ["e"]), Failure(1, ["e"])]),
         timeout_hint(job(evil, "TIMEOUT", reason="Timed out after 00:30:00"), [1.0]),
     ]
-    assert all(text is not None and "\x1b" not in text for text in texts)
+    assert all(hint is not None and "\x1b" not in hint.text for hint in found)
