@@ -321,7 +321,7 @@ _NEVER_EMPTY = {
 }
 _FAILURES_OF_JOBS = ("TIMEOUT", "ERROR")
 #: What the program can be asked to do beside running a config, and which options each of it takes.
-_MODES = {
+MODES = {
     "list_runs": {"config", "last", "status", "app", "since", "until", "user", "partly_completed", "resumable"},
     "show_run": {"config", "status"},
     "show_log": {"config", "follow", "tail"},
@@ -347,17 +347,17 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
         return
     defaults = vars(Arguments())
     given = [name for name, value in vars(arguments).items() if value != defaults[name]]
-    modes = [name for name in given if name in _MODES]
+    modes = [name for name in given if name in MODES]
     if len(modes) > 1:
         raise wrong(f"{flag_of(modes[0])} does not go with {flag_of(modes[1])}")
-    taken = _MODES[modes[0]] if modes else _RUN_OPTIONS
+    taken = MODES[modes[0]] if modes else _RUN_OPTIONS
     for name in given:
         if name in taken or name in modes or name in _GENERAL_OPTIONS:
             continue
         if modes:
             raise wrong(f"{flag_of(name)} does not go with {flag_of(modes[0])}")
-        wanted = [mode for mode, takes in _MODES.items() if name in takes]
-        fits = _MODES["list_runs"].union(_GENERAL_OPTIONS).issuperset(given)
+        wanted = [mode for mode, takes in MODES.items() if name in takes]
+        fits = MODES["list_runs"].union(_GENERAL_OPTIONS).issuperset(given)
         steps = [NextStep("Did you mean:", (flag_of("list_runs"), *masked(argv)))] if fits else []
         what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
         raise wrong(what, *steps)
@@ -366,7 +366,7 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
     if arguments.format == "json" and modes in (["show_log"], ["mark_success"]):
         raise wrong(f"--format json does not go with {flag_of(modes[0])}")
     if not modes:
-        _check_resume(arguments, given)
+        _check_resume(arguments, given, argv)
     if arguments.mark_success is not None and len(arguments.mark_success) < 2:
         raise wrong("--mark-success: expected a run id and at least one job")
     if arguments.show_log is not None and len(arguments.show_log) > 2:
@@ -380,12 +380,13 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
                 raise wrong(f"{flag_of(name)}: {exc}") from exc
 
 
-def _check_resume(arguments: Arguments, given: Sequence[str]) -> None:
+def _check_resume(arguments: Arguments, given: Sequence[str], argv: Sequence[str]) -> None:
     """What only goes with a resume, and what contradicts itself."""
     if arguments.resume_from is None:
         for name in ("resume_failed_only", "if_changed"):
             if name in given:
-                raise wrong(f"{flag_of(name)} goes with --resume-from")
+                meant = NextStep("Did you mean:", (*masked(argv), "--resume-from", "last"))
+                raise wrong(f"{flag_of(name)} goes with --resume-from", meant)
     if arguments.resume_failed_only and arguments.from_job is not None:
         raise wrong("--resume-failed-only does not go with --from-job")
     if arguments.kill_leftovers and arguments.ignore_leftovers:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from executioner.arguments import (
     GROUPS,
     LOOK_USAGE,
+    MODES,
     OPTIONS,
     RESUME_USAGE,
     USAGE,
@@ -22,7 +23,7 @@ from executioner.arguments import (
     wrong,
 )
 from executioner.errors import UsageError
-from executioner.model import NextStep
+from executioner.model import NextStep, RunStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,11 +56,27 @@ _SHORTEST = 5  # of the beginning of an option that is taken for one
 #: Commands that other programs have, and the option that does the same here.
 _COMMANDS = {
     **dict.fromkeys(("list", "ls", "runs", "history"), "list-runs"),
-    **dict.fromkeys(("log", "logs"), "show-log"),
-    "show": "show-run",
+    **dict.fromkeys(("log", "logs", "tail"), "show-log"),
+    **dict.fromkeys(("show", "status"), "show-run"),
     "resume": "resume-from",
     "run": "config",
 }
+#: Options that other programs have, and ours for the same: of make and ninja most of all.
+_OPTIONS = {
+    **dict.fromkeys(("-n", "--dry", "--just-print"), "--dry-run"),
+    **dict.fromkeys(("-k", "--keep-going"), "--continue-on-error"),
+    **dict.fromkeys(("-q", "-s", "--silent"), "--quiet"),
+    **dict.fromkeys(("-f", "--file"), "-c"),
+    **dict.fromkeys(("--retry", "--restart"), "--resume-from"),
+    "--retry-failed": "--resume-failed-only",
+    "--jobs": "-j",
+    "--logs": "--show-log",
+    "-v": "--verbose",
+    "-V": "--version",
+    "-y": "--yes",
+}
+#: A value of its kind, where an option was given none.
+_EXAMPLES = {"RUN_ID": "last", "N": "10", "S": "failed", "T": "today"}
 _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
 
 
@@ -191,7 +208,7 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
         alone_at = (at for at, taker in enumerate(takers(argv)) if taker is None and argv[at] == word)
         at = next(alone_at, argv.index(word))
         shown = masked(argv)
-        meant = _with_env([*shown[:at], *_meant(word, shown[at + 1 :])])
+        meant = _with_env([*shown[:at], *_meant(word, shown[at + 1 :], listed=flag_of("list_runs") in argv)])
         guess = [NextStep("Did you mean:", tuple(meant))] if alone else []
         return wrong(f'Unexpected argument "{shown[at]}"', *guess)
     import difflib
@@ -199,35 +216,56 @@ def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageE
     flag = word.partition("=")[0]
     known = [flag for option in OPTIONS for flag in option.typed if flag.startswith("--")]
     longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
-    near = longer or difflib.get_close_matches(flag, known, 1, _NEAR)
+    ours = _OPTIONS.get(flag if flag.startswith("--") else flag[:2])
+    near = [ours] if ours else longer or difflib.get_close_matches(flag, known, 1, _NEAR)
     meant_flag = f', did you mean "{near[0]}"?' if near else ""
     return wrong(f'Unknown option "{flag}"{meant_flag}')
 
 
-def _meant(word: str, rest: Sequence[str]) -> tuple[str, ...]:
-    """What was probably meant by a word that stands alone, with what stands behind it."""
+def _meant(word: str, rest: Sequence[str], *, listed: bool) -> tuple[str, ...]:
+    """What was probably meant by a word that stands alone, with what stands behind it.
+
+    ``listed`` says that a list of runs is asked for.
+    """
     value = rest[0] if rest and not rest[0].startswith("-") else None
     config = () if value is None else ("-c",)  # what else could it be
+    listing = () if listed else (flag_of("list_runs"),)
     if os.path.isfile(word):
         return "-c", word, *rest
     if word != hidden(word):
         return "--env", hidden(word), *config, *rest
-    if _is_run(word):
+    if _is_status(word):
+        return *listing, "--status", word, *config, *rest
+    if listed and word.isdigit():
+        return "--last", word, *config, *rest
+    counted = word == "last" and value is not None and value.isdigit()
+    if _is_run(word) and not listed and not counted:
         return "--show-run", word, *config, *rest
-    flag = flag_of(_COMMANDS.get(word, word))
+    is_filter = word == "status" and (listed or _is_status(value or ""))
+    flag = flag_of(word if is_filter else _COMMANDS.get(word, word))
     option = next((option for option in OPTIONS if flag in option.typed), None)
     if option is None:
-        return "-c", word, *rest
+        import difflib
+
+        near = difflib.get_close_matches(word, _COMMANDS, 1, _NEAR)
+        return _meant(near[0], rest, listed=listed) if near else ("-c", word, *rest)
+    if option.name == "list_runs" and value is not None:
+        return flag, *_meant(value, rest[1:], listed=True)
+    before = listing if option.name in MODES["list_runs"] - {"config"} else ()
     if option.is_switch:
-        return flag, *config, *rest
+        return *before, flag, *config, *rest
     example = _example(option)
     if value is None:
-        return flag, example, *rest
+        return *before, flag, example, *rest
     if example == "last" and not _is_run(value) and (os.path.isfile(value) or value.endswith(".json")):
         return flag, example, *rest[1:], *config, value
     if option.name == "show_log" and not _is_run(value):  # a job
         return flag, example, *rest
-    return flag, *rest
+    return *before, flag, *rest
+
+
+def _is_status(word: str) -> bool:
+    return word.upper() in list(RunStatus)
 
 
 def _is_run(word: str) -> bool:
@@ -247,5 +285,5 @@ def _example(option: Option) -> str:
     """A value for an option that was given none."""
     if option.choices:
         return option.choices[0]
-    several = isinstance(option.value, tuple)
-    return "last" if several or option.value == "RUN_ID" else str(option.value)
+    kind = option.value[0] if isinstance(option.value, tuple) else str(option.value)
+    return _EXAMPLES.get(kind.split(" ")[0], kind)

@@ -99,10 +99,20 @@ def test_version(program: Program) -> None:
         ("--parralel", "--parallel"),
         ("--validat", "--validate"),  # no abbreviations: a later option must not change a script's meaning
         ("--contine-on-error", "--continue-on-error"),
+        ("-n", "--dry-run"),
+        ("--dry", "--dry-run"),
+        ("-k", "--continue-on-error"),
+        ("-kn", "--continue-on-error"),
+        ("-q", "--quiet"),
+        ("-v", "--verbose"),
+        ("--jobs=8", "-j"),
+        ("--file=flow.json", "-c"),
+        ("--resume", "--resume-from"),
+        ("--retry-failed", "--resume-failed-only"),
     ],
 )
 def test_a_misspelt_option_is_recognised(program: Program, typed: str, meant: str) -> None:
-    """An unknown option is an error that names the one that was probably meant."""
+    """An unknown option is an error that names ours that was probably meant, also where other programs have it."""
     program.config({"a": "touch ran"})
     before = everything(program)
     result = on_screen(program, "-c", "flow.json", typed)
@@ -299,6 +309,25 @@ def test_a_secret_beside_an_unexpected_argument_is_not_printed(
         (["run", "flow.json"], "-c flow.json"),
         (["list", "flow.json"], "--list-runs -c flow.json"),
         (["last", "flow.json"], "--show-run last -c flow.json"),
+        (["last", "5"], "--list-runs --last 5"),
+        (["list", "5"], "--list-runs --last 5"),
+        (["--list-runs", "5"], "--list-runs --last 5"),
+        (["--list-runs", "last"], "--list-runs --last 10"),
+        (["--list-runs", "failed"], "--list-runs --status failed"),
+        (["--list-runs", "status"], "--list-runs --status failed"),
+        (["ls", "failed", "--last", "3"], "--list-runs --status failed --last 3"),
+        (["failed"], "--list-runs --status failed"),
+        (["resumable"], "--list-runs --resumable"),
+        (["app", "load*"], "--list-runs --app 'load*'"),
+        (["since"], "--list-runs --since today"),
+        (["status"], "--show-run last"),
+        (["status", "7"], "--show-run 7"),
+        (["status", "failed"], "--list-runs --status failed"),
+        (["tail", "a"], "--show-log last a"),
+        (["lst"], "--list-runs"),
+        (["resme", "7"], "--resume-from 7"),
+        (["-c", "flow.json", "--resume-failed-only"], "-c flow.json --resume-failed-only --resume-from last"),
+        (["--if-changed", "keep"], "--if-changed keep --resume-from last"),
         (["logs", "flow.json", "a"], "--show-log last a -c flow.json"),
         (["--db", "run", "list", "--app", "list"], "--db run --list-runs --app list"),
         (["--db", "X=1.db", "--status", "failed"], "--list-runs --db X=1.db --status failed"),
