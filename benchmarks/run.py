@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=7,
         metavar="N",
-        help="rounds of each comparison, three times as many of quick ones (default: 7)",
+        help="rounds of each comparison; in the table three times as many of quick ones (default: 7)",
     )
     made.add_argument("--out", metavar="DIR", help="write the table (.md) and the plot (.svg) there, too")
     made.add_argument(
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(rows: Sequence[Row], passes: int, work: str, kept: str, out: str | None, small: bool) -> None:
-    """The table of the rows; of those that were measured, if it is broken off.
+    """The table of the rows; if it is broken off, of those that were measured, and not in ``out``.
 
     Each pass goes over all rows, so that minutes in which the machine is busy fall on all of them alike.
     """
@@ -120,10 +120,12 @@ def compare(rows: Sequence[Row], passes: int, work: str, kept: str, out: str | N
         for row, each in zip(rows, times, strict=True)
     ]
     samples: list[dict[str, list[Sample]]] = [{} for _ in rows]
+    broken_off = ", broken off"
     try:
         for _ in range(passes):
             for rounds, each, taken in zip(going, times, samples, strict=True):
                 gather(taken, islice(rounds, each))
+        broken_off = ""
     finally:
         measured = [
             Measured(
@@ -134,7 +136,8 @@ def compare(rows: Sequence[Row], passes: int, work: str, kept: str, out: str | N
         ]
         if measured:
             counts = {len(row.samples[OURS]) for row in measured}
-            publish(table(measured), f"{counted(*sorted(counts))}, interleaved", out, "table")
+            into = None if broken_off else out
+            publish(table(measured), f"{counted(*sorted(counts))}, interleaved{broken_off}", into, "table")
     if out:
         plot_ratios(measured, os.path.join(out, "table.svg"))
 

@@ -278,17 +278,28 @@ def log_fault(exc: OSError, job: Job) -> str:
 
 
 def kept(reason: str) -> str:
-    """A reason as it is kept: what no history can hold is shown, and no more than some words of a long one."""
+    """A reason as it is kept: what no history can hold is shown, and of a long one how it begins and ends."""
     reason = storable(reason)
-    if len(reason) * _ESCAPED <= _LONGEST_REASON:
+    if len(reason) * _ESCAPED <= _LONGEST_REASON or sum(map(_size, reason)) <= _LONGEST_REASON:
         return reason
-    size = 0
-    for at, character in enumerate(reason):
-        is_plain = character.isascii() and character.isprintable() and character not in '"\\'
-        size += 1 if is_plain else _ESCAPED // 2 if character < "\U00010000" else _ESCAPED
-        if size > _LONGEST_REASON:
-            return f"{reason[:at]}..."
-    return reason
+    begins, ends = _beginning(reason, _LONGEST_REASON * 2 // 3), _beginning(reason[::-1], _LONGEST_REASON // 3)
+    return f"{begins}...{ends[::-1]}"
+
+
+def _beginning(text: str, size: int) -> str:
+    """As much of a text as has no more than so many bytes."""
+    for at, character in enumerate(text):
+        size -= _size(character)
+        if size < 0:
+            return text[:at]
+    return text
+
+
+def _size(character: str) -> int:
+    """The bytes of a character in the JSON within the JSON of a spool file, or more."""
+    if character.isascii() and character.isprintable() and character not in '"\\':
+        return 1
+    return _ESCAPED // 2 if character < "\U00010000" else _ESCAPED
 
 
 def exit_reason(exit_code: int, job: Job, environment: Mapping[bytes, bytes]) -> str:

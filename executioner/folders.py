@@ -73,26 +73,43 @@ def take_room(folder: str, size: int) -> int | None:
         its descriptor; None where there is no room at all, or where the file system has no such files.
     """
     try:
-        disk = os.statvfs(folder)
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
-    size = max(_LEAST_ROOM, min(size, disk.f_bavail * disk.f_frsize // 2))
-    while size >= _LEAST_ROOM:
-        if _has_taken(fd, size):
-            return fd
-        size //= 2  # a quota, or a limit of file sizes
-    os.close(fd)
-    return None
+    size = max(_LEAST_ROOM, min(size, _free(fd) // 2))
+    limit = 0
+    while (fault := _take(fd, 0, size)) and size > _LEAST_ROOM:
+        size //= 2
+        limit = fault
+    if fault:
+        os.close(fd)
+        return None
+    if limit not in (0, errno.EFBIG):  # a quota: what it leaves is needed by others, too
+        os.ftruncate(fd, size // 2)
+    return fd
 
 
-def _has_taken(fd: int, size: int) -> bool:
+def enlarge_room(fd: int, size: int) -> None:
+    """Take more of what ``take_room`` took, up to ``size`` bytes: half of what is free at most, or nothing."""
+    had = os.fstat(fd).st_size
+    size = min(size, had + (_free(fd) - had) // 2)
+    if size > had:
+        _take(fd, had, size)
+
+
+def _free(fd: int) -> int:
+    disk = os.fstatvfs(fd)
+    return disk.f_bavail * disk.f_frsize
+
+
+def _take(fd: int, had: int, size: int) -> int:
+    """Give an open file blocks for so many bytes; why that failed, as a number, and else 0."""
     try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError:
-        os.ftruncate(fd, 0)  # ext4 has kept what it could
-        return False
-    return True
+        os.posix_fallocate(fd, had, size - had)
+    except OSError as exc:
+        os.ftruncate(fd, had)  # ext4 has kept what it could
+        return exc.errno or errno.EIO
+    return 0
 
 
 def give_name(fd: int, path: str) -> None:

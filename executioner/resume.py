@@ -137,7 +137,8 @@ def make_resume_plan(
     stopped_by = [
         at for at in plan.positions(Action.REUSE) if at in changed and wanted.if_changed is IfChanged.STOP
     ]
-    at_stake = graph.reach(links.dependents, set(stopped_by) - choice.skip).union(running) - choice.skip
+    skipped = choice.skip.difference(stopped_by)  # to run those again is to skip them no longer
+    at_stake = graph.reach(links.dependents, stopped_by).union(running) - skipped
     return ResumePlan(
         plan=plan,
         past=past,

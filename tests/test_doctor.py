@@ -399,7 +399,7 @@ def test_results_in_a_folder_that_is_gone(program: Program) -> None:
     for args in ((), ("-c", "flow.json")):
         results = found(program, *args)["Results"]
         assert results["level"] == "note"
-        assert results["text"] == "whether some wait to be imported is not known: logs cannot be looked at"
+        assert results["text"] == "whether some wait to be imported is not known: logs is not there"
     assert found(program)["Log folder"]["level"] == "note"
     program.config({"a": "true"}, name="other.json", log_dir="later")
     assert found(program, "-c", "other.json")["Results"]["level"] == "good"

@@ -498,15 +498,22 @@ def test_marked_jobs_that_run_again_are_named(program: Program, more: list[str],
 
 
 def test_marked_jobs_behind_one_that_stays_skipped(program: Program) -> None:
-    """A changed job that is skipped as in the run before does not run again, and so nothing behind it does."""
+    """A changed job that is skipped as in the run before does not run again, and so nothing behind it does; what
+    the refusal offers runs both, and says so.
+    """
     program.config([job("a"), {**job("b", "a"), "command": "false"}, {**job("c"), "command": "false"}])
     assert program("-c", "flow.json", "--continue-on-error").code == 1
     assert program("--mark-success", "1", "b", "--yes").code == 0
     assert program("-c", "flow.json", "--resume-from", "1", "--skip", "a").code == 1
     program.config([{**job("a"), "command": "echo changed"}, {**job("b", "a"), "command": "false"}, job("c")])
     again = ("-c", "flow.json", "--resume-from", "2", "--dry-run")
-    assert "would run again" not in program(*again).err
     assert "runs again" not in program(*again, "--if-changed", "rerun").err
+    ran(program)
+    refusal = refused(program, *again).err
+    assert "b would run again, too, though marked as successful by " in refusal
+    rerun, _ = commands(refusal)
+    assert "b runs again, though marked as successful by " in program(*pasted(rerun)).err
+    assert (program.statuses(3)["a"], program.statuses(3)["b"]) == ("SUCCESS", "FAILED")
 
 
 def test_the_commands_of_the_resume_have_its_history(program: Program) -> None:

@@ -81,8 +81,13 @@ def _no_results(
     if unseen and not is_lost:  # in a folder without any run's logs there is nothing
         unseen &= recorded_folders(patient) | log_folders(runs)
     if unseen:
-        gone = ", ".join(sorted(map(patient.shown, unseen)))
-        return Finding("Results", Level.NOTE, f"{unknown}: {gone} cannot be looked at")
+        gone = {folder for folder in unseen if not os.path.lexists(folder)}
+        why = [
+            f"{', '.join(sorted(map(patient.shown, folders)))} {words}"
+            for folders, words in ((gone, "is not there"), (unseen - gone, "cannot be looked at"))
+            if folders
+        ]
+        return Finding("Results", Level.NOTE, f"{unknown}: {'; '.join(why)}")
     return Finding("Results", Level.GOOD, "none waits beside the logs to be imported")
 
 

@@ -12,9 +12,10 @@ from executioner.attempt import Conditions, Starter
 from executioner.commands.context import Context, stored_options, user_name
 from executioner.commands.finish import Finish
 from executioner.commands.guards import active_warnings, log_dir_error, place_warnings
+from executioner.commands.room import Room
 from executioner.definition import definer
 from executioner.family import token
-from executioner.folders import is_below, make_folder, take_room
+from executioner.folders import is_below, make_folder
 from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter, NewJob, NewRun
 from executioner.lean import suppress
@@ -40,13 +41,6 @@ if TYPE_CHECKING:
 
 #: Descriptors that are kept free of job logs: for what the run opens yet, for ending jobs, and for the history.
 _SPARE_DESCRIPTORS = 16
-# What a spool file takes in bytes of a job that is skipped, of one that ends, and of each of its attempts, beside
-# ids and paths; why a job ended may take some words.
-_SKIPPED_BYTES = 220
-_ENDED_BYTES = 5000
-_ATTEMPT_BYTES = 2000
-_LEAST_ROOM_BYTES = 64 * 1024
-_MOST_ATTEMPTS = 100
 
 
 class Environments:
@@ -146,7 +140,7 @@ class Execution:
         )
         warnings += limited
         self._announce(run_id, log, warnings)
-        room = take_room(workflow.log_dir, _room_bytes(self._plan))  # for results, should no other be left
+        room = Room(self._plan)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         scheduler = Scheduler(
             self._plan,
@@ -158,7 +152,7 @@ class Execution:
             ),
             workflow.kill_grace_s,
             self._writer,
-            reporter.hear,
+            room.told(reporter.hear),
             signals,
             _chance,
         )
@@ -175,7 +169,7 @@ class Execution:
             signals,
             self._started_at,
             self._started_mono,
-            room,
+            room.fd,
         )
         return finish.conclude(outcome, tally, log)
 
@@ -326,15 +320,6 @@ class Execution:
             environment=self._environments.of_run(run_id, self._writer.path),
             words=None if workflow.allow_shell else _words,
         )
-
-
-def _room_bytes(plan: Plan) -> int:
-    """What the results that a history does not take any more may come to: of what runs then, and of the rest."""
-    workflow, ids = plan.workflow, plan.graph.ids
-    attempts = min(1 + max(job.retry.max_retries for job in workflow.jobs), _MOST_ATTEMPTS)
-    ended = _ENDED_BYTES + 2 * len(workflow.log_dir) + attempts * _ATTEMPT_BYTES
-    skipped = len(ids) * (_SKIPPED_BYTES + max(map(len, ids))) + sum(map(len, ids))
-    return max(_LEAST_ROOM_BYTES, min(plan.workers, len(ids)) * ended + skipped)
 
 
 def _unsent(workflow: Workflow) -> list[str]:

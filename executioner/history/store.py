@@ -459,6 +459,11 @@ class HistoryWriter:
         """What a spool file is to keep of the run, because it could not be recorded."""
         assert self._run is not None
         lost = self._is_displaced()
+        jobs: dict[object, dict[str, object]] = {}
+        for row in self._lost_jobs() if lost else ():
+            jobs[row["id"]] = row
+        for job, columns in self._changes:  # one entry a job: the room that is taken for them is counted so
+            jobs.setdefault(job, {"id": job}).update(columns)
         return {
             "history": self.path,
             "history_id": self._id(),
@@ -467,10 +472,7 @@ class HistoryWriter:
             "start_time": utc_text(self._run.started_at),
             "reason": reason,
             "run": {**(self._lost_run() if lost else {}), **run_columns(end)},
-            "jobs": [
-                *(self._lost_jobs() if lost else ()),
-                *({"id": job, **columns} for job, columns in self._changes),
-            ],
+            "jobs": list(jobs.values()),
         }
 
     def _id(self) -> str:

@@ -275,7 +275,39 @@ def test_many_results_for_which_nothing_is_free(program: Program, wide: int, ret
 
 
 @pytest.mark.promise(9)
-@pytest.mark.parametrize("wide", [1, 8])
+@pytest.mark.parametrize(
+    ("wide", "retries", "tried"),
+    [(400, 1, 1), (1, 3000, 900)],
+    ids=["many jobs that wait", "a job with many attempts"],
+)
+def test_results_of_jobs_that_are_tried_again(program: Program, wide: int, retries: int, tried: int) -> None:
+    """However many jobs wait for another attempt when the disk becomes full, and however many they had, more than
+    have workers: all results are kept.
+    """
+    with small_disk(program.folder / "disk", "size=200m") as disk:
+        program.history = disk / "history.db"
+        last = f'[ "$EXECUTIONER_ATTEMPT" -lt {tried} ] || {{ echo x >> begun; exit 3; }}; exit 4'
+        delay = {"max_retries": retries, "retry_delay": 0 if tried > 1 else 60}
+        if tried > 1:
+            last = last.replace("exit 3", "read line < full; exit 3")
+        fill = f"until [ $(wc -l < begun) = {wide} ]; do sleep 0.1; done; cat /dev/zero > disk/filler 2> /dev/null"
+        jobs = [{"id": "fill", "command": f"{fill}; touch filled; timeout 1 tee full < begun; true"}]
+        jobs += [{"id": f"j{at}", "command": last, **delay} for at in range(wide)]
+        keys = {"log_dir": "disk/logs", "history_db": "disk/history.db", "parallel": True, "max_workers": 4}
+        program.config(jobs, continue_on_error=True, **keys)
+        (program.folder / "begun").touch()
+        os.mkfifo(program.folder / "full")
+        result = program("-c", "flow.json", timeout=120)
+        assert result.code == 3, result
+        spool = spool_of(disk / "logs", 1)
+        assert f"Its results are kept in {spool}" in result.err, result
+        free(disk)
+        assert program("--import-spool", str(spool)).code == 0
+        assert program.statuses(1) == {**{f"j{at}": "FAILED" for at in range(wide)}, "fill": "SUCCESS"}
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize(("wide", "left"), [(8, 0), (8, 1)], ids=["last attempt", "one is left"])
 @pytest.mark.parametrize(
     ("path", "name"),
     [
@@ -286,13 +318,16 @@ def test_many_results_for_which_nothing_is_free(program: Program, wide: int, ret
     ],
     ids=["PATH", "letters of other languages", "emoji", "program"],
 )
-def test_long_reasons_for_which_nothing_is_free(program: Program, wide: int, path: str, name: str) -> None:
+def test_long_reasons_for_which_nothing_is_free(
+    program: Program, wide: int, left: int, path: str, name: str
+) -> None:
     """As many workers as there are: each job's reason is long, each attempt's too, and all are kept."""
     with small_disk(program.folder / "disk", "size=4m") as disk:
         program.history = disk / "history.db"
         last = f'{name} || [ "$EXECUTIONER_ATTEMPT" -gt 5 ] || exit 127; echo x >> begun'
         last += "; until [ -e full ]; do sleep 0.1; done; exit 127"
-        jobs = [{"id": f"j{at}", "command": last, "max_retries": 5, "retry_delay": 0} for at in range(wide)]
+        jobs = [{"id": f"j{at}", "command": last, "max_retries": 5 + left} for at in range(wide)]
+        jobs = [{**job, "retry_delay": 0} for job in jobs]
         fill = f"until [ $(wc -l < begun) = {wide} ]; do sleep 0.1; done; cat /dev/zero > disk/filler 2> /dev/null"
         jobs.append({"id": "fill", "command": f"{fill}; touch full; true"})
         keys = {"log_dir": "disk/logs", "history_db": "disk/history.db", "parallel": True, "max_workers": wide + 1}
@@ -317,6 +352,26 @@ def test_room_within_a_limit_of_file_sizes(program: Program) -> None:
 
 
 @pytest.mark.promise(9)
+def test_room_within_a_quota(program: Program) -> None:
+    """Of a quota, which the disk's free space does not tell of, no more than half is taken."""
+    code = (
+        "import errno, os\n"
+        "from executioner.folders import take_room\n"
+        "def within(fd, at, size, allocate=os.posix_fallocate):\n"
+        "    if at + size > 1000 * 1024:\n"
+        "        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))\n"
+        "    allocate(fd, at, size)\n"
+        "os.posix_fallocate = within\n"
+        "for size in (3_900_000, 1_100_000):\n"
+        "    print(os.fstat(take_room('.', size)).st_blocks * 512)\n"
+    )
+    env = {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=program.folder, env=env, capture_output=True, check=True)
+    assert all(250 * 1024 <= int(size) <= 500 * 1024 for size in done.stdout.split()), done.stdout
+
+
+@pytest.mark.promise(9)
 def test_the_room_of_a_large_run_leaves_half_of_a_small_disk(program: Program) -> None:
     """On ext4, which keeps what it could of a request that was too large: half is left to the logs."""
     with ext4_disk(program.folder / "disk", mib=16) as disk:
@@ -338,17 +393,25 @@ def test_the_room_of_a_large_run_leaves_half_of_a_small_disk(program: Program) -
 
 @pytest.mark.promise(9)
 def test_less_room_than_all_results_may_take(program: Program) -> None:
-    """Where a run begins with little free on the disk, as much as there is is taken for results, and suffices for
+    """Where a run begins with little free on the disk, half of that is taken for results, and suffices for
     those of a run that goes as usual.
     """
     with small_disk(program.folder / "disk", "size=512k") as disk:
         filled(program, disk)
-        config = json.loads((program.folder / "flow.json").read_text())
-        config["jobs"][0]["max_retries"] = 10_000  # room for a hundred attempts is asked for, and four workers
-        (program.folder / "flow.json").write_text(json.dumps({**config, "parallel": True, "max_workers": 4}))
+        rest = [f"j{at}" for at in range(100)]
+        jobs = [{"id": name, "command": "true", "dependencies": ["fill"]} for name in rest]
+        keys = {"log_dir": "disk/logs", "history_db": "disk/history.db", "parallel": True, "max_workers": 100}
+        program.config([{"id": "fill", "command": "df disk > free; sh ./fill"}, *jobs], **keys)
         result = program("-c", "flow.json")
-        assert judge(program, result, "full", logs=disk / "logs") == "broken"
-        assert spool_of(disk / "logs", 1).exists()
+        assert result.code == 3, result
+        kib = int((program.folder / "free").read_text().split()[-3])
+        assert 100 < kib < 300  # all results may take 600, were they those of a hundred long reasons
+        spool = spool_of(disk / "logs", 1)
+        assert f"Its results are kept in {spool}" in result.err, result
+        free(disk)
+        assert program("--import-spool", str(spool)).code == 0
+        ends = {"fill": "SUCCESS", **dict.fromkeys(rest, "SKIPPED"), "j0": "ERROR"}  # that one's log did not fit
+        assert program.statuses(1) == ends
 
 
 @pytest.mark.promise(9)

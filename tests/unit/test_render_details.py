@@ -13,7 +13,7 @@ from executioner.render.command import Invocation
 from executioner.render.details import RunView, details_lines
 from executioner.render.summary import Preview
 from executioner.render.text import Palette
-from executioner.suggest import Hint, timeout_hint
+from executioner.suggest import timeout_hint
 
 TYPED = Invocation(["executioner.py"], config="flow.json")
 HOSTILE = "a\x1b[2J\nb\u202ec\u2028d\x9be\udcff"
@@ -408,7 +408,7 @@ def test_the_logs_that_are_not_previewed(failures: int, shown: list[str]) -> Non
 
 def hint(one: Job, past: list[float] | None, **changes: Any) -> list[str]:
     """What is said of a previewed job and how long it took before."""
-    hints = [Hint(text) for text in [timeout_hint(one, past or [])] if text is not None]
+    hints = [hint for hint in [timeout_hint(one, past or [])] if hint is not None]
     found = ending(view([one], run(resumable=False), previews=[Preview(one, ["x"])], hints=hints, **changes))
     return found[4:]
 
@@ -562,7 +562,7 @@ def test_hostile_text_of_a_job(status: str, field: str) -> None:
     one = job(values.pop("id") or "", values.pop("status") or "", **values)
     state = run(status="RUNNING", resumable=False) if status == "RUNNING" else run()
     previews = [Preview(one, [])] if status in ("FAILED", "TIMEOUT") else []
-    hints = [Hint(text) for text in [timeout_hint(one, [2.0])] if text is not None]
+    hints = [hint for hint in [timeout_hint(one, [2.0])] if hint is not None]
     shown = view([one], state, previews=previews, hints=hints)
     assert_harmless("\n".join(screen(shown)))
 
