@@ -27,7 +27,8 @@ from executioner.record import Record
 from executioner.records import PastJob, mark_words
 from executioner.verdict import BY_FAILED_ONLY, BY_FROM_JOB, BY_SKIP, NOT_AFTER
 
-_RETRIED = FAILURES | {JobStatus.INTERRUPTED}
+#: The statuses of jobs that ``--resume-failed-only`` runs again.
+RETRIED = FAILURES | {JobStatus.INTERRUPTED}
 
 
 class IfChanged(StrEnum):
@@ -213,7 +214,7 @@ class _Choice:
                 action = action_for(reason)
             elif position in self._done and position not in self._after and position not in self.rerun:
                 action = Action.REUSE
-            elif position in self._past and self._past[position].status in _RETRIED:
+            elif position in self._past and self._past[position].status in RETRIED:
                 action = Action.RETRY
             else:
                 action = Action.EXECUTE
@@ -237,7 +238,7 @@ class _Choice:
             return BY_FROM_JOB
         if self._from_job is not None:
             return BY_FROM_JOB if position in self._before else NOT_AFTER
-        if self._wanted.failed_only and (past is None or past.status not in _RETRIED):
+        if self._wanted.failed_only and (past is None or past.status not in RETRIED):
             return BY_FAILED_ONLY
         return None
 

@@ -269,9 +269,20 @@ def test_all_that_was_missing_is_marked(program: Program) -> None:
     assert refused(program, "-c", "flow.json", "--resume-from", "1") == (
         0,
         "",
-        "Nothing to resume: all 2 jobs of run 1 have succeeded or are marked as successful (flow)\n"
+        "Nothing to resume: both jobs of run 1 have succeeded or are marked as successful (flow)\n"
         "To run all of it again:\n  executioner.py -c flow.json\n",
     )
+
+
+def test_what_is_skipped_as_before_is_not_said_to_run(program: Program) -> None:
+    """Of what depends on a marked job that alone is named which a resume then runs."""
+    fails(program, "a")
+    program.config([job("a"), job("b", "a"), job("c", "a")])
+    assert program("-c", "flow.json", "--skip", "b").code == 1
+    ran(program)
+    assert "What depends on it will then run: c\n" in program("--mark-success", "1", "a", "--yes").out
+    assert program("-c", "flow.json", "--resume-from", "1").code == 0
+    assert ran(program) == ["c"]
 
 
 def test_no_command_is_named_that_has_nothing_to_do(program: Program) -> None:

@@ -918,8 +918,7 @@ def test_all_that_was_missing_is_skipped_now(program: Program) -> None:
     failed_flow(program)
     result = refused(program, "-c", "flow.json", "--resume-from", "1", "--skip", "b")
     assert (result.code, result.out) == (0, "")
-    assert result.err.startswith("Nothing to resume: ")
-    assert "all 2 jobs of run 1 succeeded" not in result.err
+    assert result.err.startswith("Nothing to resume: all other jobs of run 1 succeeded, b is skipped on request (")
 
 
 def test_what_was_missing_is_no_longer_in_the_config(program: Program) -> None:
@@ -928,8 +927,81 @@ def test_what_was_missing_is_no_longer_in_the_config(program: Program) -> None:
     program.config([job("a")])
     result = refused(program, "-c", "flow.json", "--resume-from", "1")
     assert (result.code, result.out) == (0, "")
-    assert result.err.startswith("Nothing to resume: ")
-    assert "all 2 jobs of run 1 succeeded" not in result.err
+    assert result.err.startswith("Nothing to resume: all other jobs of run 1 succeeded, b is no longer in the ")
+
+
+def test_a_failed_job_that_is_skipped_now_beside_what_is_left_out(program: Program) -> None:
+    """Nothing succeeded, and nobody claims that; the printed command runs what is left out."""
+    fails(program, "a")
+    program.config([job("a"), job("b", "a"), job("c")])
+    assert program("-c", "flow.json").code == 1
+    ran(program)
+    result = refused(program, "-c", "flow.json", "--resume-from", "1", "--resume-failed-only", "--skip", "a")
+    assert result == (
+        0,
+        "",
+        "Nothing to retry of what failed in run 1: a is skipped on request (flow)\n"
+        "To resume all remaining jobs:\n"
+        "  executioner.py -c flow.json --resume-from 1 --skip a\n",
+    )
+    assert program(*pasted(commands(result.err)[0])).code == 0
+    assert ran(program) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [("mark", "a is marked as successful"), ("remove", "a is no longer in the config")]
+)
+def test_a_failed_job_that_is_not_to_be_retried(program: Program, change: str, why: str) -> None:
+    """Where jobs failed, nobody says that none did."""
+    fails(program, "a")
+    program.config([job("a"), job("b", "a"), job("c")])
+    assert program("-c", "flow.json").code == 1
+    ran(program)
+    if change == "mark":
+        assert program("--mark-success", "1", "a", "--yes").code == 0
+    else:
+        program.config([job("b"), job("c")])
+    result = refused(program, "-c", "flow.json", "--resume-from", "1", "--resume-failed-only")
+    assert result == (
+        0,
+        "",
+        f"Nothing to retry of what failed in run 1: {why} (flow)\n"
+        "To resume all remaining jobs:\n"
+        "  executioner.py -c flow.json --resume-from 1\n",
+    )
+
+
+def test_a_job_that_was_skipped_and_did_not_fail_beside_failed_only(program: Program) -> None:
+    """The command that is to run what is skipped does so."""
+    fails(program)
+    program.config([job("a"), job("b")])
+    assert program("-c", "flow.json", "--skip", "a").code == 0
+    ran(program)
+    result = refused(program, "-c", "flow.json", "--resume-from", "1", "--resume-failed-only")
+    assert result.err.startswith("Nothing to resume: all other jobs of run 1 succeeded, a is skipped on request")
+    assert program(*pasted(commands(result.err)[0])).code == 0
+    assert ran(program) == ["a"]
+
+
+def test_a_run_of_which_all_succeeded_but_jobs_have_changed(program: Program) -> None:
+    """That is said, with the command that runs those again, and what is new beside it."""
+    fails(program)
+    program.config([job("a"), job("b", "a")])
+    assert program("-c", "flow.json").code == 0
+    ran(program)
+    program.config([{**job("a"), "command": "echo a >> ran; true"}, job("b", "a"), job("new")])
+    result = refused(program, "-c", "flow.json", "--resume-from", "1")
+    assert result == (
+        0,
+        "",
+        "Nothing to resume: both jobs of run 1 succeeded (flow)\n"
+        "Changed since: a. To run it and everything after it again:\n"
+        "  executioner.py -c flow.json --resume-from 1 --if-changed rerun\n"
+        "Added to the config since: new. To run all of it:\n"
+        "  executioner.py -c flow.json\n",
+    )
+    assert program(*pasted(commands(result.err)[0])).code == 0
+    assert ran(program) == ["a", "b", "new"]
 
 
 # --- histories of all kinds ----------------------------------------------------------------------

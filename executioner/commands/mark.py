@@ -171,7 +171,7 @@ def _chosen(past: Past, lineage: Lineage, names: Sequence[str]) -> list[PastJob]
 
 
 def _freed(lineage: Lineage, marked: Sequence[PastJob]) -> list[str]:
-    """All that depends on some jobs, by what is recorded of that, and is not done."""
+    """All that depends on some jobs, by what is recorded of that, and is not done and does not count so."""
     index = {job.id: at for at, job in enumerate(lineage.jobs)}
     dependents: list[list[int]] = [[] for _ in lineage.jobs]
     for at, job in enumerate(lineage.jobs):
@@ -180,7 +180,8 @@ def _freed(lineage: Lineage, marked: Sequence[PastJob]) -> list[str]:
                 dependents[index[needed]].append(at)
     starts = {index[job.id] for job in marked}
     after = sorted(reach(dependents, starts) - starts)
-    return [lineage.jobs[at].id for at in after if not lineage.jobs[at].is_done]
+    jobs = [lineage.jobs[at] for at in after]
+    return [job.id for job in jobs if not job.is_done and job.reason not in COUNT_AS_DONE]
 
 
 def _ask(context: Context, jobs: Sequence[PastJob], again: str) -> None:

@@ -20,10 +20,10 @@ from executioner.history.lineage import Lineage
 from executioner.history.liveness import UnfinishedRun
 from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
-from executioner.records import Run, mark_words
+from executioner.records import PastJob, Run, mark_words
 from executioner.render.command import Invocation, steps_text
 from executioner.render.text import clock_time, count, first_of, local_time, safe, shown_path
-from executioner.resume import IfChanged, ResumePlan
+from executioner.resume import RETRIED, IfChanged, ResumePlan
 from executioner.verdict import BY_FROM_JOB, BY_SKIP
 
 _MOST_NAMED = 5
@@ -117,39 +117,67 @@ def nothing_left(context: Context, lineage: Lineage, plan: ResumePlan, typed: In
         return False
     if options.quiet:
         return True
-    missing = [job.id for job in lineage.jobs if not job.is_done]
-    again = NextStep("To run all of it again:", line=typed.run())
-    if plan.plan.positions(Action.LEAVE_OUT) and not plan.plan.positions(Action.SKIP):
-        what = f"Nothing to retry: no job of run {run.run_id} failed or was interrupted"
-        everything = run_words(options._replace(failed_only=False))
-        again = NextStep("To resume all remaining jobs:", line=typed.run(*everything))
-    elif missing:
-        what = f"Nothing to resume: all other jobs of run {run.run_id} succeeded, {_why_not(plan, missing)}"
-        if plan.plan.positions(Action.SKIP):
-            skipping_none = run_words(options._replace(skip=(), skip_given=True))
-            again = NextStep("To run what is skipped:", line=typed.run(*skipping_none))
-    else:
-        jobs = lineage.jobs
-        marked = any(job.marked_by is not None for job in jobs)
-        whole = "the only job" if len(jobs) == 1 else f"all {len(jobs):,} jobs"
-        ended = "have succeeded or are marked as successful" if marked else "succeeded"
-        what = f"Nothing to resume: {whole} of run {run.run_id} {ended}"
-        if plan.added:
-            added = f"Added to the config since: {job_names(plan, plan.added)}"
-            again = NextStep(f"{added}. To run all of it:", line=again.line)
-    lines = [f"{safe(what)} ({safe(run.application_name)})", *steps_text([again], typed)]
+    what, steps = _nothing(options, lineage, plan, typed)
+    lines = [f"{safe(what)} ({safe(run.application_name)})", *steps_text(steps, typed)]
     context.terminal.err.write("\n".join(lines) + "\n")
     return True
 
 
-def _why_not(plan: ResumePlan, missing: Sequence[str]) -> str:
+def _nothing(
+    options: Options, lineage: Lineage, plan: ResumePlan, typed: Invocation
+) -> tuple[str, Sequence[NextStep]]:
+    """Why nothing is left to run, and what could be run yet."""
+    run, jobs = lineage.run, lineage.jobs
+    is_marked = any(job.marked_by is not None for job in jobs)
+    succeeded = "have succeeded or are marked as successful" if is_marked else "succeeded"
+    if plan.plan.positions(Action.LEAVE_OUT):
+        failed = [job for job in jobs if job.status in RETRIED]
+        what = (
+            f"Nothing to retry of what failed in run {run.run_id}: {_why_not(plan, failed)}"
+            if failed
+            else f"Nothing to retry: no job of run {run.run_id} failed or was interrupted"
+        )
+        everything = run_words(options._replace(failed_only=False))
+        return what, [NextStep("To resume all remaining jobs:", line=typed.run(*everything))]
+    missing = [job for job in jobs if not job.is_done]
+    all_again = NextStep("To run all of it again:", line=typed.run())
+    if missing:
+        others = "" if len(missing) == len(jobs) else f"all other jobs of run {run.run_id} {succeeded}, "
+        what = f"Nothing to resume: {others}{_why_not(plan, missing)}"
+        if not plan.plan.positions(Action.SKIP):
+            return what, [all_again]
+        skipping_none = run_words(options._replace(skip=(), skip_given=True, failed_only=False))
+        return what, [NextStep("To run what is skipped:", line=typed.run(*skipping_none))]
+    whole = "the only job" if len(jobs) == 1 else "both jobs" if len(jobs) == 2 else f"all {len(jobs):,} jobs"
+    what = f"Nothing to resume: {whole} of run {run.run_id} {succeeded}"
+    steps = []
+    if plan.stopped_by:
+        rerun = run_words(options._replace(if_changed=IfChanged.RERUN))
+        them = "it" if len(plan.stopped_by) == 1 else "them"
+        why = (
+            f"Changed since: {job_names(plan, plan.stopped_by)}. To run {them} and everything after {them} again:"
+        )
+        steps.append(NextStep(why, line=typed.run(*rerun)))
+    if plan.added:
+        why = f"Added to the config since: {job_names(plan, plan.added)}. To run all of it:"
+        steps.append(NextStep(why, line=all_again.line))
+    return what, steps or [all_again]
+
+
+def _why_not(plan: ResumePlan, missing: Sequence[PastJob]) -> str:
     """Why jobs that did not succeed are not run now, in words."""
     index, reasons = plan.plan.graph.index, plan.plan.reasons
     words = {BY_SKIP: "skipped on request", BY_FROM_JOB: "counted as done"}
     groups: dict[str, list[str]] = {}
-    for name in missing:
-        why = words.get(reasons.get(index[name], ""), "") if name in index else "no longer in the config"
-        groups.setdefault(why, []).append(name)
+    for job in missing:
+        why = (
+            "no longer in the config"
+            if job.id not in index
+            else "marked as successful"
+            if job.marked_by is not None
+            else words.get(reasons.get(index[job.id], ""), "not run")
+        )
+        groups.setdefault(why, []).append(job.id)
     return ", ".join(f"{_few(names)} {'is' if len(names) == 1 else 'are'} {why}" for why, names in groups.items())
 
 

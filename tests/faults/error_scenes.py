@@ -784,6 +784,14 @@ def resuming(stage: Stage) -> None:
     stage.quietly("-c", "stop.json")  # 8
     sql(program.history, "UPDATE job_history SET status = 'SKIPPED', reason = 'run stopped' WHERE run_id = 8")
     stage("no job failed", "-c", "stop.json", "--resume-from", "8", "--resume-failed-only")
+    stage.jobs(job("first"), job("second"), name="stop.json")
+    stage.quietly("-c", "stop.json")  # 9
+    stage.jobs(job("first", "true changed"), job("second"), name="stop.json")
+    stage("both jobs succeeded, and one has changed", "-c", "stop.json", "--resume-from", "9")
+    stage.jobs(job("first", "exit 1"), job("second"), name="stop.json")
+    stage.quietly("-c", "stop.json")  # 10
+    stage("what failed is skipped now", "-c", "stop.json", "--resume-from", "10", "--resume-failed-only",
+          "--skip", "first")  # fmt: skip
 
 
 @group("Marking")
