@@ -105,9 +105,12 @@ GROUPS: Mapping[str, Sequence[Option]] = {
             "run what is missing of a run, by its id or: last; -c may be left out",
             "RUN_ID",
             read=_run_id,
+            once=True,
         ),
         Option("resume_failed_only", "run only the jobs that failed or were interrupted"),
-        Option("from_job", "run JOB and all that depends on it; what is before it counts as done", "JOB"),
+        Option(
+            "from_job", "run JOB and all that depends on it; what is before it counts as done", "JOB", once=True
+        ),
         Option(
             "if_changed",
             "successful jobs that have changed since: stop (default), keep or rerun them",
@@ -140,7 +143,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         Option("user", "only runs of this user", "U"),
         Option("partly_completed", "only runs with some but not all jobs done"),
         Option("resumable", "only runs that can be resumed"),
-        Option("show_run", "show a run, by its id or: last", "RUN_ID", read=_run_id),
+        Option("show_run", "show a run, by its id or: last", "RUN_ID", read=_run_id, once=True),
         Option("show_log", "print a job's log; JOB may be left out if one failed", ("RUN_ID", "JOB")),
         Option("follow", "go on printing the log until the job ends"),
         Option("tail", "print only the last N lines of the log", "N", read=_number(0)),

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Callable, Sequence
 
 from executioner.arguments import (
     GROUPS,
     LOOK_USAGE,
-    MODES,
     OPTIONS,
     RESUME_USAGE,
     USAGE,
     Arguments,
     Option,
-    flag_of,
-    hidden,
+    check,
     masked,
     takers,
     wrong,
 )
 from executioner.errors import UsageError
-from executioner.model import NextStep, RunStatus
+from executioner.model import NextStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,34 +49,6 @@ exit codes:
 # argparse looks up translations of its own words, which costs a millisecond; ours are English
 argparse.__dict__["_"] = str
 _NOT_A_VALUE = "(--[a-z-]+=|-[cj]=?)--"
-_SHORTEST = 5  # of the beginning of an option that is taken for one
-#: Commands that other programs have, and the option that does the same here.
-_COMMANDS = {
-    **dict.fromkeys(("list", "ls", "runs", "history"), "list-runs"),
-    **dict.fromkeys(("log", "logs", "tail"), "show-log"),
-    **dict.fromkeys(("show", "status"), "show-run"),
-    "resume": "resume-from",
-    "run": "config",
-}
-#: Options that other programs have, and ours for the same: of make and ninja most of all.
-_OPTIONS = {
-    **dict.fromkeys(("-n", "--dry", "--just-print"), "--dry-run"),
-    **dict.fromkeys(("-k", "--keep-going"), "--continue-on-error"),
-    **dict.fromkeys(("-q", "-s", "--silent"), "--quiet"),
-    **dict.fromkeys(("-f", "--file"), "-c"),
-    **dict.fromkeys(("--retry", "--restart"), "--resume-from"),
-    "--retry-failed": "--resume-failed-only",
-    "--jobs": "-j",
-    "--logs": "--show-log",
-    "-v": "--verbose",
-    "-V": "--version",
-    "-y": "--yes",
-}
-#: A value of its kind, where an option was given none.
-_EXAMPLES = {"RUN_ID": "last", "N": "10", "S": "failed", "T": "today"}
-_NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is not
-
-
 #: What argparse says, and how we say it.
 _IN_OUR_WORDS: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"^argument (?:-\w/)?(-[\w-]+): ", r"\1: "),
@@ -194,96 +163,52 @@ def read_all(argv: Sequence[str]) -> Arguments:
     for word in argv:
         if word.endswith("--") and re.fullmatch(_NOT_A_VALUE, word):  # argparse would take it for no value at all
             parser.error(f'{word[:-2].rstrip("=")}: expected a value, got "--"')
+    shown = masked(argv)
+    for at, taker in enumerate(takers(argv)):
+        value = argv[at]
+        if taker is not None and value[:1] == "-" and not value[1:2].isdecimal() and not _is_option(value):
+            flag = taker.typed[-1]
+            parser.error(
+                f'{flag}: expected a value, got "{shown[at]}": what begins so is written {flag}={shown[at]}'
+            )
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
         given = arguments.config is not None or arguments.resume_from is not None
-        raise _unknown(argv, rest, alone=not given)
+        raise _unknown(parser, argv, rest, alone=not given)
     return arguments
 
 
-def _unknown(argv: Sequence[str], rest: Sequence[str], *, alone: bool) -> UsageError:
+def _unknown(
+    parser: argparse.ArgumentParser, argv: Sequence[str], rest: Sequence[str], *, alone: bool
+) -> UsageError:
     """The error for arguments that no option takes, with what was probably meant."""
+    from executioner.guess import meant_line, meant_option
+
     word = rest[0]
     if not word.startswith("-"):
         alone_at = (at for at, taker in enumerate(takers(argv)) if taker is None and argv[at] == word)
         at = next(alone_at, argv.index(word))
         shown = masked(argv)
-        meant = _with_env([*shown[:at], *_meant(word, shown[at + 1 :], listed=flag_of("list_runs") in argv)])
-        guess = [NextStep("Did you mean:", tuple(meant))] if alone else []
+        meant = meant_line(shown, at)
+        guess = (
+            [NextStep("Did you mean:", tuple(meant))] if alone and meant and _is_understood(parser, meant) else []
+        )
         return wrong(f'Unexpected argument "{shown[at]}"', *guess)
-    import difflib
-
-    flag = word.partition("=")[0]
-    known = [flag for option in OPTIONS for flag in option.typed if flag.startswith("--")]
-    longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
-    ours = _OPTIONS.get(flag if flag.startswith("--") else flag[:2])
-    near = [ours] if ours else longer or difflib.get_close_matches(flag, known, 1, _NEAR)
-    meant_flag = f', did you mean "{near[0]}"?' if near else ""
-    return wrong(f'Unknown option "{flag}"{meant_flag}')
+    near = meant_option(word)
+    meant_flag = f', did you mean "{near}"?' if near else ""
+    return wrong(f'Unknown option "{word.partition("=")[0]}"{meant_flag}')
 
 
-def _meant(word: str, rest: Sequence[str], *, listed: bool) -> tuple[str, ...]:
-    """What was probably meant by a word that stands alone, with what stands behind it.
-
-    ``listed`` says that a list of runs is asked for.
-    """
-    value = rest[0] if rest and not rest[0].startswith("-") else None
-    config = () if value is None else ("-c",)  # what else could it be
-    listing = () if listed else (flag_of("list_runs"),)
-    if os.path.isfile(word):
-        return "-c", word, *rest
-    if word != hidden(word):
-        return "--env", hidden(word), *config, *rest
-    if _is_status(word):
-        return *listing, "--status", word, *config, *rest
-    if listed and word.isdigit():
-        return "--last", word, *config, *rest
-    counted = word == "last" and value is not None and value.isdigit()
-    if _is_run(word) and not listed and not counted:
-        return "--show-run", word, *config, *rest
-    is_filter = word == "status" and (listed or _is_status(value or ""))
-    flag = flag_of(word if is_filter else _COMMANDS.get(word, word))
-    option = next((option for option in OPTIONS if flag in option.typed), None)
-    if option is None:
-        import difflib
-
-        near = difflib.get_close_matches(word, _COMMANDS, 1, _NEAR)
-        return _meant(near[0], rest, listed=listed) if near else ("-c", word, *rest)
-    if option.name == "list_runs" and value is not None:
-        return flag, *_meant(value, rest[1:], listed=True)
-    before = listing if option.name in MODES["list_runs"] - {"config"} else ()
-    if option.is_switch:
-        return *before, flag, *config, *rest
-    example = _example(option)
-    if value is None:
-        return *before, flag, example, *rest
-    if example == "last" and not _is_run(value) and (os.path.isfile(value) or value.endswith(".json")):
-        return flag, example, *rest[1:], *config, value
-    if option.name == "show_log" and not _is_run(value):  # a job
-        return flag, example, *rest
-    return *before, flag, *rest
+def _is_option(word: str) -> bool:
+    flags = {flag for option in OPTIONS for flag in option.typed}
+    return word.partition("=")[0] in flags or word[:2] in flags
 
 
-def _is_status(word: str) -> bool:
-    return word.upper() in list(RunStatus)
-
-
-def _is_run(word: str) -> bool:
-    return word.isdigit() or word == "last"
-
-
-def _with_env(words: Sequence[str]) -> list[str]:
-    """Words of a command line, with the option for settings that stand alone."""
-    found: list[str] = []
-    for word, taker in zip(words, takers(words), strict=True):
-        is_setting = taker is None and not word.startswith("-") and "=" in word
-        found += ["--env", word] if is_setting else [word]
-    return found
-
-
-def _example(option: Option) -> str:
-    """A value for an option that was given none."""
-    if option.choices:
-        return option.choices[0]
-    kind = option.value[0] if isinstance(option.value, tuple) else str(option.value)
-    return _EXAMPLES.get(kind.split(" ")[0], kind)
+def _is_understood(parser: argparse.ArgumentParser, argv: Sequence[str]) -> bool:
+    """Whether a command line is right in itself, whatever there is of what it names."""
+    try:
+        arguments, rest = parser.parse_known_args(list(argv), Arguments())
+        check(arguments, argv)
+    except UsageError:
+        return False
+    return all(word.startswith("-") for word in rest)  # else it has an unknown option: one thing after the other

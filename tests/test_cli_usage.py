@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,10 @@ def test_version(program: Program) -> None:
         ("--file=flow.json", "-c"),
         ("--resume", "--resume-from"),
         ("--retry-failed", "--resume-failed-only"),
+        ("--failed-only", "--resume-failed-only"),
+        ("--json", "--format"),
+        ("--details", "--show-run"),
+        ("--log", "--show-log"),
     ],
 )
 def test_a_misspelt_option_is_recognised(program: Program, typed: str, meant: str) -> None:
@@ -130,6 +135,38 @@ def test_an_option_like_no_other(program: Program) -> None:
     result = program("-c", "flow.json", "--xyzzy")
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith('Error: Unknown option "--xyzzy" (command line)\n')
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["--list-runs", "--app", "-we*"],
+            '--app: expected a value, got "-we*": what begins so is written --app=-we*',
+        ),
+        (
+            ["--list-runs", "--since", "-d"],
+            '--since: expected a value, got "-d": what begins so is written --since=-d',
+        ),
+        (
+            ["-c", "-x.json"],
+            '--config: expected a value, got "-x.json": what begins so is written --config=-x.json',
+        ),
+        (["-c", "--dry-run"], "--config: expected a value, got nothing"),
+        (["--list-runs", "--last", "-3"], '--last: expected a number from 1 to 1,000,000,000, got "-3"'),
+        (["-c", "flow.json", "--env", "-X=hunter2"], None),
+    ],
+)
+def test_a_value_that_looks_like_an_option(program: Program, typed: list[str], said: str | None) -> None:
+    """It is not called nothing, and how it is written is said; that form is understood."""
+    result = program(*typed)
+    assert (result.code, result.out) == (2, "")
+    assert "hunter2" not in result.err
+    if said is not None:
+        assert result.err.startswith(f"Error: {said} (command line)\n")
+    if said is not None and "is written" in said:
+        right = said.rpartition(" ")[2]
+        assert "is written" not in program(*typed[:-2], right).err
 
 
 def test_a_bare_file_was_meant_as_the_config(program: Program) -> None:
@@ -323,6 +360,29 @@ def test_a_secret_beside_an_unexpected_argument_is_not_printed(
         (["status"], "--show-run last"),
         (["status", "7"], "--show-run 7"),
         (["status", "failed"], "--list-runs --status failed"),
+        (["--show-run", "3", "load"], "--show-log 3 load"),
+        (["show", "3", "load"], "--show-log 3 load"),
+        (["show", "load"], "--show-log last load"),
+        (["logs", "load", "flow.json"], "--show-log last load -c flow.json"),
+        (["logs", "last", "flow.json"], "--show-log last -c flow.json"),
+        (["resume", "etl"], "--resume-from last -c etl"),
+        (["resume", "flow.yaml"], "--resume-from last -c flow.yaml"),
+        (["--since", "2026-11-27", "09:45", "--list-runs"], "--since '2026-11-27 09:45' --list-runs"),
+        (["--list-runs", "--until", "2026-11-27", "9:45"], "--list-runs --until '2026-11-27 09:45'"),
+        (["--list-runs", "--until", "today", "9:45"], "--help"),
+        (["--tail", "10", "3"], "--tail 10 --show-log 3"),
+        (["--follow", "last"], "--follow --show-log last"),
+        (["--show-run", "3", "4"], "--help"),
+        (["--list-runs", "etl"], "--list-runs --app etl"),
+        (["--list-runs", "etl.json"], "--list-runs -c etl.json"),
+        (["retry", "3"], "--resume-from 3"),
+        (["mark", "3", "load"], "--mark-success 3 load"),
+        (["mark", "3"], "--help"),
+        (["check", "flow.json"], "--validate -c flow.json"),
+        (["preview", "flow.json"], "--dry-run -c flow.json"),
+        (["why", "3"], "--show-run 3"),
+        (["init"], "--simple-config"),
+        (["kill", "3"], "--help"),
         (["tail", "a"], "--show-log last a"),
         (["lst"], "--list-runs"),
         (["resme", "7"], "--resume-from 7"),
@@ -339,6 +399,8 @@ def test_habits_of_other_programs(program: Program, typed: list[str], meant: str
     result = program(*typed)
     assert (result.code, result.out) == (2, "")
     assert result.err.partition("executioner.py ")[2].partition("\n")[0] == meant
+    if meant != "--help":
+        assert "(command line)" not in program(*shlex.split(meant)).err
 
 
 def test_workers_and_parallel_go_together(program: Program) -> None:

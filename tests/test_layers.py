@@ -37,7 +37,7 @@ EFFECTS = (
 ENGINE = ("ending", "attempt", "scheduler")
 LISTENERS = ("listeners",)
 COMMANDS = ("commands.",)
-TOP = ("arguments", "parser", "cli", "__main__")
+TOP = ("arguments", "guess", "parser", "cli", "__main__")
 FOLDERS = ("folders", "deferred")
 LAYERS = (RECORDS, PURE, FOLDERS, EFFECTS, ENGINE, LISTENERS, COMMANDS, TOP)
 
