@@ -187,8 +187,11 @@ def _failed(exc: BaseException, terminal: Terminal, typed: Invocation, *, runs: 
         terminal.out.drop()  # whoever stops it does not want the rest
         terminal.err.write("\nInterrupted: nothing was run\n" if runs else "\nInterrupted\n")
         return 130
-    if not runs and isinstance(exc, HistoryError):  # nobody wanted to run anything
-        exc.assurance = exc.assurance.replace("Nothing was run.", "").strip()
+    if isinstance(exc, HistoryError):
+        if not runs:  # nobody wanted to run anything
+            exc.assurance = exc.assurance.replace("Nothing was run.", "").strip()
+        else:  # one in mid-run is told with the run's end
+            exc.assurance = exc.assurance or "Nothing was run."
     if not isinstance(exc, ExecutionerError):
         internal = HistoryError(f"Internal error: {type(exc).__name__}: {exc}", "executioner")
         ended = "Jobs that were running were ended. " if runs else ""

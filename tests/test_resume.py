@@ -657,10 +657,12 @@ def test_a_secret_must_be_given_again(program: Program) -> None:
     expected = (
         "Error: Run 1 had --env API_TOKEN, whose value was not kept (its name looks secret)\n"
         "Nothing was run. To give it again, from a variable of the shell:\n"
-        '  executioner.py -c flow.json --env API_TOKEN="${API_TOKEN:?}" --resume-from 1\n'
+        '  executioner.py -c flow.json --env API_TOKEN="${API_TOKEN:?}" --resume-from 1'
     )
-    assert refused(program, "-c", "flow.json", "--resume-from", "1") == (2, "", expected)
-    assert refused(program, "-c", "flow.json", "--resume-from", "1", "--dry-run") == (2, "", expected)
+    ending = "\nAdd --dry-run to preview it.\n"
+    assert refused(program, "-c", "flow.json", "--resume-from", "1") == (2, "", expected + ending)
+    preview = refused(program, "-c", "flow.json", "--resume-from", "1", "--dry-run")
+    assert preview == (2, "", f"{expected} --dry-run\n")
     fails(program)
     result = program("-c", "flow.json", "--resume-from", "1", "--env", "API_TOKEN=hunter3")
     assert result.code == 0, result.err
@@ -786,7 +788,7 @@ def test_a_run_of_another_application(program: Program) -> None:
     expected = (
         2,
         "",
-        "Error: Run 1 is one of flow, not of other (other.json)\n"
+        "Error: Run 1 is of application flow, not of other (other.json)\n"
         'Nothing was run. If it is the same workflow under another name, set "application_name" to "flow".'
         " To see the runs of this config:\n"
         "  executioner.py --list-runs -c other.json\n",

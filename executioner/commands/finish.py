@@ -179,7 +179,11 @@ class Finish:
         if options.json and error is None:
             from executioner.jsontext import indented
 
-            terminal.out.write(indented(self._writer.run_object()) + "\n")
+            try:
+                terminal.out.write(indented(self._writer.run_object()) + "\n")
+            except HistoryError as exc:
+                exc.assurance = "The run has ended, and is recorded."
+                raise
 
     def _look_back(self) -> tuple[list[Hint], list[Preview]]:
         """What past runs say about this one, and what its failed jobs printed that no line of progress showed.

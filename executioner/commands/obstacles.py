@@ -35,7 +35,7 @@ def refuse_another(run: Run, workflow: Workflow, typed: Invocation) -> None:
     if name == workflow.name or run.config_hash == workflow.config_hash:
         return
     raise UsageError(
-        f"Run {run.run_id} is one of {name}, not of {workflow.name}",
+        f"Run {run.run_id} is of application {name}, not of {workflow.name}",
         workflow.config_path if typed.config is None else typed.config,
         assurance=(
             f'Nothing was run. If it is the same workflow under another name, set "application_name" to "{name}".'
@@ -202,6 +202,7 @@ def refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> Non
             "its name looks secret" if one else "their names look secret",
             assurance="Nothing was run.",
             steps=[NextStep(f"To give {from_shell}:", line=_command(context.options, run, typed))],
+            ending="" if context.options.dry_run else "Add --dry-run to preview it.",
         )
 
 
@@ -215,7 +216,7 @@ def _command(options: Options, run: Run, typed: Invocation) -> str:
     """The command that resumes a run with some options, and with its secrets from variables of the shell."""
     flags = run_flags({"env_secret": _missing_secrets(options, run)})
     complete = typed._replace(flags=" ".join(filter(None, [typed.flags, flags])))
-    return complete.run(*run_words(options))
+    return complete.run(*run_words(options), *(["--dry-run"] if options.dry_run else []))
 
 
 def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocation) -> None:
@@ -258,7 +259,12 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
 def marked_again(plan: ResumePlan, verb: str) -> list[str]:
     """What to say of the jobs that run again though somebody marked them as successful."""
     jobs = plan.plan.workflow.jobs
-    told = [f"{jobs[at].id} {verb}, though {mark_words(plan.past[at])}" for at in plan.marked_again]
+    told = [
+        f"{jobs[at].id} was {mark_words(plan.past[at])}"
+        if at in plan.stopped_by  # it is spoken of already
+        else f"{jobs[at].id} {verb}, though {mark_words(plan.past[at])}"
+        for at in plan.marked_again
+    ]
     return first_of(told, _MOST_NAMED)
 
 

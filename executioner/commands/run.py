@@ -54,8 +54,12 @@ def run(context: Context) -> int:
     unproven = _unproven(plan, history)
     if unproven and not context.options.yes:  # it will be refused: look only
         _refuse(context, plan, history, typed, unproven)
+    is_new_folder = context.options.db is not None and not os.path.isdir(os.path.dirname(history))
     writer = HistoryWriter(history)
     try:
+        if is_new_folder:  # it may be misspelt
+            place = shown_path(history, context.cwd)
+            context.terminal.err.write(note_text(f"there was no such folder: a new history is made in {place}"))
         for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once
             context.terminal.err.write(note_text(note))
         active_warnings(workflow, writer.active_runs(workflow.config_path), typed)

@@ -208,8 +208,12 @@ class _Log:
                 why = ": the earlier tool did not record where its logs are"
             elif not why and job.reason:
                 why = f": {job.reason}"
-            what = f"{job.id} has no log in run {self._run_id}{why}"
-            raise UsageError(what, steps=[self._to_see])
+            steps = [self._to_see]
+            if job.status in _UNFINISHED:
+                why = ": it has not started yet"
+                follow = self._typed.look("--show-log", str(self._run_id), job.id, "--follow")
+                steps = [NextStep("To wait for it:", line=follow)]
+            raise UsageError(f"{job.id} has no log in run {self._run_id}{why}", steps=steps)
         try:
             return open_regular(path)
         except OSError as exc:

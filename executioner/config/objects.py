@@ -20,6 +20,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: What keys are called in the files of other programs.
+_ELSEWHERE = {
+    **dict.fromkeys(("script", "run", "cmd", "exec", "shell_command"), "command"),
+    **dict.fromkeys(("needs", "after", "deps", "requires", "upstream"), "dependencies"),
+    **dict.fromkeys(("env", "environment", "variables"), "env_variables"),
+    **dict.fromkeys(("cwd", "workdir", "dir", "directory"), "working_dir"),
+    **dict.fromkeys(("tries", "attempts", "retry"), "max_retries"),
+    "name": "id",
+    **dict.fromkeys(("workers", "max_jobs", "concurrency"), "max_workers"),
+}
 #: Stands for "no default" where None is a possible one.
 NOTHING = object()
 
@@ -80,7 +90,10 @@ class ObjectOf(Kind):
             if key is not None:
                 key.kind.report(item, child(place, name), problems)
             elif not is_comment(name):
-                problems.add_misspelt(child(place, name), "unknown key", name, self.keys)
+                meant = _ELSEWHERE.get(name.lower(), name)
+                problems.add_misspelt(
+                    child(place, name), "unknown key", meant if meant in self.keys else name, self.keys
+                )
 
     def usable(self, value: object, place: str, problems: Problems) -> dict[str, Any]:
         """The parts of ``value`` that can be worked with; what is wrong is reported."""

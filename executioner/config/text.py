@@ -123,6 +123,9 @@ def read(data: bytes, problems: Problems) -> dict[str, object] | None:
 
 
 def _decoded(data: bytes, problems: Problems) -> str | None:
+    if data.startswith(b"SQLite format 3\0"):
+        problems.add("", "this is an SQLite database; the history is named with --db, a config is a JSON file")
+        return None
     skipped = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
         return data[skipped:].decode("utf-8")

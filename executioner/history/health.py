@@ -99,7 +99,8 @@ def lock_state(path: str) -> tuple[str, str] | None:
         return None  # made by the next run, or in a folder that is looked at elsewhere
     if not stat.S_ISREG(mode):
         return "{lock} is not a regular file", "Move it away: the next run makes a new one."
-    rights = "Give it the owner and the permissions of the history."
+    is_ours = os.access(path, os.W_OK)
+    rights = "Give it the owner and the permissions of the history." if is_ours else ""
     if is_held(lock, 0) is None:
         return "{lock} cannot be read, or its file system has no locks", rights
     return None if os.access(lock, os.W_OK) else ("{lock} cannot be written by this user", rights)

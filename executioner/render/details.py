@@ -230,9 +230,12 @@ def _further_logs(view: RunView, invocation: Invocation) -> Iterator[str]:
     for job in named:
         yield f"  {invocation.look('--show-log', run_id, job.id)}"
     if len(others) > len(named):
-        statuses = ",".join(sorted({job.status.lower() for job in others}))
-        names = invocation.look("--show-run", run_id, "--status", statuses)
-        yield f"  ... and {len(others) - len(named)} more: {names}"
+        statuses = sorted({job.status for job in others})
+        if view.statuses == set(statuses):  # they are named above
+            command = invocation.look("--show-log", run_id, "JOB")
+        else:
+            command = invocation.look("--show-run", run_id, "--status", ",".join(statuses).lower())
+        yield f"  ... and {len(others) - len(named)} more: {command}"
 
 
 def _kind(jobs: Sequence[Job]) -> str:

@@ -215,6 +215,7 @@ def followed(stage: Stage, title: str, let_on: Callable[[], object], run: str, j
 def command_line(stage: Stage) -> None:
     """Wrong usage."""
     stage.jobs(job("a"))
+    (stage.folder / "history.db").write_bytes(b"SQLite format 3\0" + bytes(100))
     for title, words in {
         "nothing at all": [],
         "no config": ["--dry-run"],
@@ -250,6 +251,8 @@ def command_line(stage: Stage) -> None:
         "no job to mark": ["--mark-success", "1"],
         "two jobs of a log": ["--show-log", "1", "a", "b"],
         "an empty path": ["-c", ""],
+        "a history for a config": ["-c", "history.db"],
+        "a history in a folder that is not there": ["-c", "flow.json", "--db", "fodler/h.db"],
         "an empty history": ["-c", "flow.json", "--db", ""],
         "an empty application": ["--list-runs", "--app", ""],
         "an empty user": ["--list-runs", "--user="],
@@ -632,7 +635,8 @@ def midstream(stage: Stage) -> None:
     with gate(program) as let_through:
         with ended(program.start("-c", "live.json")) as runner:
             pid_in(program, "up")
-            followed(stage, "a log that is yet to come", let_through, "last", "b")
+            stage("a log that is yet to come", "--show-log", "last", "b")
+            followed(stage, "a log that is yet to come, followed", let_through, "last", "b")
             runner.communicate()
         first = str(program.rows("SELECT max(run_id) AS it FROM run_metadata")[0]["it"])
         (stage.folder / "up").unlink()
@@ -821,6 +825,12 @@ def marking(stage: Stage) -> None:
     stage.quietly("-c", "one.json")
     stage.quietly("-c", "one.json", "--resume-from", "3")
     stage("a run that was resumed since", "--mark-success", "3", "a", "--yes")
+    after = [job("b", "exit 1", "a"), job("c", "exit 1")]
+    stage.jobs(job("a"), *after, name="two.json", continue_on_error=True)
+    stage.quietly("-c", "two.json")  # 5
+    stage.quietly("--mark-success", "5", "b", "--yes")
+    stage.jobs(job("a", "true changed"), *after, name="two.json", continue_on_error=True)
+    stage("what it depends on has changed since", "-c", "two.json", "--resume-from", "5")
 
 
 @group("Leftovers")

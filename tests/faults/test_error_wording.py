@@ -109,6 +109,10 @@ NO_MESSAGE = {
 #: Messages that no scene provokes: file, the text, and why.
 NOT_PROVOKED: dict[tuple[str, str], str] = {
     ("attempt.py", "(the end of its output may be missing:"): "takes a full disk: tests/test_engine_output.py",
+    (
+        "commands/finish.py",
+        "The run has ended, and is recorded.",
+    ): "takes a history that fails after the last commit",
     ("commands/obstacles.py", "counted as done"): "the job of --from-job always runs, so that something is left",
     ("config/keys.py", "a list of e-mail addresses"): "what is no list is judged as one address",
     ("history/read.py", "Its runner ended before attempt"): "takes a kill: tests/test_second_look_history.py",

@@ -331,6 +331,15 @@ def test_only_the_first_hundred_problems_are_told() -> None:
         ({"parallel": "yes"}, 'parallel: expected true or false, got "yes"'),
         ({"paralel": True}, 'paralel: unknown key, did you mean "parallel"?'),
         ({"zzz": 1}, "zzz: unknown key"),
+        ({"workers": 4}, 'workers: unknown key, did you mean "max_workers"?'),
+        (
+            {"jobs": [{"id": "a", "command": "a", "needs": []}]},
+            'jobs[0].needs: unknown key, did you mean "dependencies"?',
+        ),
+        (
+            {"jobs": [{"id": "a", "command": "a", "cwd": "/"}]},
+            'jobs[0].cwd: unknown key, did you mean "working_dir"?',
+        ),
         ({"a\x1b[31m b": 1}, '["a\\u001b[31m b"]: unknown key'),
         ({"application_name": " "}, 'application_name: expected a string, got " "'),
         ({"working_dir": "~bob/x"}, None),

@@ -380,6 +380,12 @@ def test_a_preview(preview: Preview, shown: list[str]) -> None:
     assert found == ["", title, "-" * len(title), *shown]
 
 
+def test_the_logs_of_jobs_of_which_only_those_are_shown() -> None:
+    """Where the screen shows the failed jobs alone, the way on from many is no command for the same screen."""
+    found = screen(view([failed(f"j{number}") for number in range(20)], statuses=frozenset({"FAILED"})))
+    assert "  ... and 15 more: executioner.py --show-log 7 JOB" in found
+
+
 def named(numbers: Sequence[int]) -> list[str]:
     """The commands for the logs of jobs."""
     return [f"  executioner.py --show-log 7 j{number}" for number in numbers]
