@@ -521,7 +521,7 @@ def test_only_what_failed_when_it_fails_again(program: Program) -> None:
     failed_pipeline(program)
     result = screen(program, *RESUME_249, "--resume-failed-only")
     assert (result.code, program.run_row(250)["status"]) == (1, "FAILED")
-    assert "\nNot complete: 4 jobs were left out.\nTo run them:\n" in result.out
+    assert "\nNot complete: 4 jobs were left out.\nTo run all that is missing:\n" in result.out
 
 
 def test_a_job_that_cannot_be_retried_alone(program: Program) -> None:

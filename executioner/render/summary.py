@@ -191,7 +191,8 @@ def _next_steps(report: RunReport, failed: bool, interrupted: bool, invocation: 
     resume = "  " + invocation.run("--resume-from", run_id)
     if left_out:
         verb, them = ("was", "it") if left_out == 1 else ("were", "them")
-        later += ["", f"Not complete: {count(left_out, 'job')} {verb} left out.", f"To run {them}:", resume]
+        missing = "all that is missing" if failed or interrupted else them
+        later += ["", f"Not complete: {count(left_out, 'job')} {verb} left out.", f"To run {missing}:", resume]
     if failed or interrupted or not left_out:
         lines += ["To resume this run (all incomplete jobs):", resume, ""]
     if failed:
