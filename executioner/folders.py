@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 
+from executioner.lean import suppress
+
 _LEAST_ROOM = 4096
 
 
@@ -85,20 +87,33 @@ def take_room(folder: str, size: int) -> int | None:
         os.close(fd)
         return None
     if limit not in (0, errno.EFBIG):  # a quota: what it leaves is needed by others, too
-        os.ftruncate(fd, size // 2)
+        _cut(fd, size // 2)
     return fd
 
 
-def enlarge_room(fd: int, size: int) -> None:
-    """Take more of what ``take_room`` took, up to ``size`` bytes: half of what is free at most, or nothing."""
-    had = os.fstat(fd).st_size
+def enlarge_room(fd: int, size: int) -> bool:
+    """Take more of what ``take_room`` took, up to ``size`` bytes: half of what is free at most, or nothing.
+
+    Whether there may be still more. Where a quota leaves no more, half of what was taken is given back.
+    """
+    try:
+        had = os.fstat(fd).st_size
+    except OSError:
+        return False
     size = min(size, had + (_free(fd) - had) // 2)
-    if size > had:
-        _take(fd, had, size)
+    if size <= had:
+        return True
+    fault = _take(fd, had, size)
+    if fault == errno.EDQUOT:
+        _cut(fd, had // 2)
+    return not fault
 
 
 def _free(fd: int) -> int:
-    disk = os.fstatvfs(fd)
+    try:
+        disk = os.fstatvfs(fd)
+    except OSError:
+        return 0
     return disk.f_bavail * disk.f_frsize
 
 
@@ -107,9 +122,14 @@ def _take(fd: int, had: int, size: int) -> int:
     try:
         os.posix_fallocate(fd, had, size - had)
     except OSError as exc:
-        os.ftruncate(fd, had)  # ext4 has kept what it could
+        _cut(fd, had)  # ext4 has kept what it could
         return exc.errno or errno.EIO
     return 0
+
+
+def _cut(fd: int, size: int) -> None:
+    with suppress(OSError):  # a disk that is broken, or read-only now
+        os.ftruncate(fd, size)
 
 
 def give_name(fd: int, path: str) -> None:

@@ -127,6 +127,7 @@ class Scheduler:
         self._busy_since: float | None = None
         self._history_error: HistoryError | None = None
         self._unsaid = False
+        self._goes_on = False  # there is more to choose, though no worker became free
         self._table: ProcessTable | None = None  # as of this turn
 
     # --- the loop -------------------------------------------------------------------------
@@ -211,7 +212,8 @@ class Scheduler:
     def _wait(self) -> None:
         """Sleep until a child ends, a signal comes or the next deadline passes."""
         busy = self._busy_since is not None
-        if self._events and not busy:
+        if (self._events or self._goes_on) and not busy:
+            self._goes_on = False
             return
         now = monotonic()
         until = self._wakes[0][0] if self._wakes else _NEVER
@@ -259,7 +261,9 @@ class Scheduler:
                 return False
             reason = attempt.kept(f"Could not be started: {attempt.log_fault(exc, job)}")
             self._conclude(position, JobStatus.ERROR, reason, None)
-            return True
+            # commit first: the disk may be full for the history, too, and then no more jobs are to end so
+            self._goes_on = True
+            return False
         self._starting.append(running)
         of = job.retry.max_retries + 1
         self._tell(AttemptStarting(time(), job, running.number, of, running.frame.path))

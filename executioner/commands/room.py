@@ -35,6 +35,7 @@ class Room:
         running = self._a_job + _ATTEMPT + 3 * _REASON  # its own, that of its last attempt, and in the list of all
         self._least = min(plan.workers, len(ids)) * running + skipped
         self._needed = 0  # beyond that
+        self._may_grow = True
         self._size = max(_STEP, self._least)
         self.fd = take_room(workflow.log_dir, self._size)
 
@@ -58,9 +59,9 @@ class Room:
                 self._needed += more
             elif isinstance(event, JobEnded):
                 self._needed -= self._tried.pop(event.job.id, 0)
-        if self.fd is not None and self._least + self._needed > self._size:
+        if self.fd is not None and self._may_grow and self._least + self._needed > self._size:
             self._size = self._least + self._needed + _STEP  # in steps: each asks the system
-            enlarge_room(self.fd, self._size)
+            self._may_grow = enlarge_room(self.fd, self._size)
 
 
 def _written(reason: str) -> int:

@@ -307,6 +307,49 @@ def test_results_of_jobs_that_are_tried_again(program: Program, wide: int, retri
 
 
 @pytest.mark.promise(9)
+def test_jobs_whose_logs_do_not_fit_either(program: Program) -> None:
+    """Hundreds of jobs are ready when history and logs do not fit any more: of those that cannot have a log no
+    more end than there is room for, the rest is skipped.
+    """
+    with small_disk(program.folder / "disk", "size=12m") as disk:
+        program.history = disk / "history.db"
+        jobs = [{"id": "fill", "command": "cat /dev/zero > disk/filler 2> /dev/null; true"}]
+        jobs += [{"id": f"j{at}", "command": "true"} for at in range(1000)]
+        program.config(jobs, continue_on_error=True, log_dir="disk/logs", history_db="disk/history.db")
+        result = program("-c", "flow.json")
+        assert result.code == 3, result
+        spool = spool_of(disk / "logs", 1)
+        assert f"Its results are kept in {spool}" in result.err, result
+        free(disk)
+        assert program("--import-spool", str(spool)).code == 0
+        found = list(program.statuses(1).values())
+        assert (found[0], found.count("ERROR"), found.count("SKIPPED")) == ("SUCCESS", 1, 999)
+
+
+@pytest.mark.promise(9)
+def test_a_log_folder_in_which_no_log_can_be_made(program: Program) -> None:
+    """Where the history can be written, each job that cannot have a log ends with ERROR, and the run ends."""
+    jobs = [{"id": "first", "command": "rm -r logs; touch logs"}]
+    program.config([*jobs, *({"id": f"j{at}", "command": "true"} for at in range(50))], continue_on_error=True)
+    result = program("-c", "flow.json", timeout=60)
+    assert result.code == 1, result
+    assert list(program.statuses(1).values()) == ["SUCCESS", *["ERROR"] * 50]
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("calls", ["fallocate,ftruncate,fstatfs", "fallocate,ftruncate", "fstatfs"])
+def test_room_on_a_disk_that_breaks(program: Program, calls: str) -> None:
+    """Jobs fail, wait and fail again on a log disk where no room for results can be taken any more: that is no
+    matter for the run, whose history can be written.
+    """
+    jobs = [{"id": f"j{at}", "command": "exit 3", "max_retries": 1, "retry_delay": 1} for at in range(60)]
+    program.config(jobs, continue_on_error=True, parallel=True, max_workers=4)
+    result = failing(program, f"{calls}:error=EIO:when=2+", [], "-c", "flow.json")
+    assert result.code == 1, result
+    assert set(program.statuses(1).values()) == {"FAILED"}
+
+
+@pytest.mark.promise(9)
 @pytest.mark.parametrize(("wide", "left"), [(8, 0), (8, 1)], ids=["last attempt", "one is left"])
 @pytest.mark.parametrize(
     ("path", "name"),
