@@ -171,7 +171,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
     ),
 }
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
-_BY_FLAG = {flag: option for option in OPTIONS for flag in option.typed}
+BY_FLAG = {flag: option for option in OPTIONS for flag in option.typed}
 
 
 class Arguments:
@@ -236,7 +236,7 @@ def read_plain(argv: Sequence[str]) -> Arguments | None:
     given = set()
     words = iter(argv)
     for word in words:
-        option = _BY_FLAG.get(word)
+        option = BY_FLAG.get(word)
         if option is None or isinstance(option.value, tuple):
             return None
         if option.is_switch:
@@ -285,7 +285,7 @@ def takers(argv: Sequence[str]) -> list[Option | None]:
     taker: Option | None = None
     for word in argv:
         found.append(taker)
-        option = _BY_FLAG.get(word) if taker is None else None
+        option = BY_FLAG.get(word) if taker is None else None
         taker = None if option is None or option.is_switch else option
     return found
 
@@ -299,7 +299,7 @@ def masked(argv: Sequence[str]) -> list[str]:
             shown.append(hidden(word) if taker.name == "env" else word)
         elif flag == "--env":
             shown.append(f"{flag}{equals}{hidden(value)}")
-        elif flag in _BY_FLAG or word[:2] in _BY_FLAG:  # -cFILE
+        elif flag in BY_FLAG or word[:2] in BY_FLAG:  # -cFILE
             shown.append(word)
         else:
             shown.append(hidden(word))
@@ -336,12 +336,12 @@ MODES = {
     "sample_config": set[str](),
     "config_schema": set[str](),
 }
-_RUN_OPTIONS = {
+RUN_OPTIONS = {
     *("config", "dry_run", "skip", "env", "continue_on_error", "parallel", "workers", "sequential"),
     *("resume_from", "resume_failed_only", "from_job", "if_changed"),
     *("kill_leftovers", "ignore_leftovers", "yes"),
 }
-_GENERAL_OPTIONS = {"db", "format", "color", "quiet", "verbose", "debug", "version", "help"}
+GENERAL_OPTIONS = {"db", "format", "color", "quiet", "verbose", "debug", "version", "help"}
 
 
 def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
@@ -353,14 +353,14 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
     modes = [name for name in given if name in MODES]
     if len(modes) > 1:
         raise wrong(f"{flag_of(modes[0])} does not go with {flag_of(modes[1])}")
-    taken = MODES[modes[0]] if modes else _RUN_OPTIONS
+    taken = MODES[modes[0]] if modes else RUN_OPTIONS
     for name in given:
-        if name in taken or name in modes or name in _GENERAL_OPTIONS:
+        if name in taken or name in modes or name in GENERAL_OPTIONS:
             continue
         if modes:
             raise wrong(f"{flag_of(name)} does not go with {flag_of(modes[0])}")
         wanted = [mode for mode, takes in MODES.items() if name in takes]
-        fits = MODES["list_runs"].union(_GENERAL_OPTIONS).issuperset(given)
+        fits = MODES["list_runs"].union(GENERAL_OPTIONS).issuperset(given)
         steps = [NextStep("Did you mean:", (flag_of("list_runs"), *masked(argv)))] if fits else []
         what = f"{flag_of(name)} goes with {' or '.join(map(flag_of, wanted))}"
         raise wrong(what, *steps)
@@ -385,15 +385,15 @@ def _check_together(arguments: Arguments, argv: Sequence[str]) -> None:
 
 def _check_resume(arguments: Arguments, given: Sequence[str], argv: Sequence[str]) -> None:
     """What only goes with a resume, and what contradicts itself."""
+    if arguments.resume_failed_only and arguments.from_job is not None:
+        raise wrong("--resume-failed-only does not go with --from-job")
+    if arguments.kill_leftovers and arguments.ignore_leftovers:
+        raise wrong("--kill-leftovers does not go with --ignore-leftovers")
     if arguments.resume_from is None:
         for name in ("resume_failed_only", "if_changed"):
             if name in given:
                 meant = NextStep("Did you mean:", (*masked(argv), "--resume-from", "last"))
                 raise wrong(f"{flag_of(name)} goes with --resume-from", meant)
-    if arguments.resume_failed_only and arguments.from_job is not None:
-        raise wrong("--resume-failed-only does not go with --from-job")
-    if arguments.kill_leftovers and arguments.ignore_leftovers:
-        raise wrong("--kill-leftovers does not go with --ignore-leftovers")
 
 
 def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

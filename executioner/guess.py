@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 
-from executioner.arguments import MODES, OPTIONS, Option, flag_of, takers
+from executioner.arguments import BY_FLAG, GENERAL_OPTIONS, MODES, OPTIONS, RUN_OPTIONS, Option, flag_of, takers
 from executioner.model import RunStatus
 
 #: Commands that other programs have, and the option that does the same here.
@@ -23,23 +23,26 @@ _COMMANDS = {
     "mark": "mark-success",
     "init": "simple-config",
 }
-#: Options that other programs have, and ours for the same: of make and ninja most of all.
+#: Options that other programs have, and ours for the same: the first one that goes with what is asked for.
 _OPTIONS = {
-    **dict.fromkeys(("-n", "--dry", "--just-print"), "--dry-run"),
-    **dict.fromkeys(("-k", "--keep-going"), "--continue-on-error"),
-    **dict.fromkeys(("-q", "-s", "--silent"), "--quiet"),
+    **dict.fromkeys(("-n",), ("--tail", "--last", "--dry-run")),
+    **dict.fromkeys(("--dry", "--just-print"), ("--dry-run",)),
+    **dict.fromkeys(("-k", "--keep-going"), ("--continue-on-error",)),
+    "-s": ("--status", "--quiet"),
+    **dict.fromkeys(("-q", "--silent"), ("--quiet",)),
     **dict.fromkeys(
-        ("--failed-only", "--only-failed", "--retry-failed", "--rerun-failed"), "--resume-failed-only"
+        ("--failed-only", "--only-failed", "--retry-failed", "--rerun-failed"), ("--resume-failed-only",)
     ),
-    **dict.fromkeys(("--log", "--logs"), "--show-log"),
-    **dict.fromkeys(("--json", "--csv"), "--format"),
-    **dict.fromkeys(("-f", "--file"), "-c"),
-    **dict.fromkeys(("--retry", "--restart"), "--resume-from"),
-    "--details": "--show-run",
-    "--jobs": "-j",
-    "-v": "--verbose",
-    "-V": "--version",
-    "-y": "--yes",
+    **dict.fromkeys(("--log", "--logs"), ("--show-log",)),
+    **dict.fromkeys(("--json", "--csv"), ("--format",)),
+    **dict.fromkeys(("-f",), ("--follow", "-c")),
+    "--file": ("-c",),
+    **dict.fromkeys(("--retry", "--restart"), ("--resume-from",)),
+    "--details": ("--show-run",),
+    "--jobs": ("-j",),
+    "-v": ("--verbose",),
+    "-V": ("--version",),
+    "-y": ("--yes",),
 }
 #: A value of its kind, where an option was given none.
 _EXAMPLES = {"RUN_ID": "last", "N": "10", "S": "failed", "T": "today"}
@@ -47,12 +50,14 @@ _NEAR = 0.8  # as difflib measures it: --dryrun is near --dry-run, --show-run is
 _SHORTEST = 5  # of the beginning of an option that is taken for one
 
 
-def meant_option(word: str) -> str | None:
-    """The option that was probably meant by one that is none; ``word`` may have a value behind it."""
+def meant_option(word: str, argv: Sequence[str]) -> str | None:
+    """The option that was probably meant by one of a command line that is none; it may have a value behind it."""
     flag = word.partition("=")[0]
     ours = _OPTIONS.get(flag if flag.startswith("--") else flag[:2])
     if ours is not None:
-        return ours
+        asked = [takes for mode, takes in MODES.items() if flag_of(mode) in argv]
+        taken = asked[0] | GENERAL_OPTIONS if asked else RUN_OPTIONS | GENERAL_OPTIONS | MODES.keys()
+        return next((one for one in ours if BY_FLAG[one].name in taken), None)
     known = [flag for option in OPTIONS for flag in option.typed if flag.startswith("--")]
     longer = [name for name in known if len(flag) > _SHORTEST and name.startswith(flag)]
     near = longer or difflib.get_close_matches(flag, known, 1, _NEAR)

@@ -9,18 +9,22 @@ from collections.abc import Callable, Sequence
 from executioner.arguments import (
     GROUPS,
     LOOK_USAGE,
+    MODES,
     OPTIONS,
     RESUME_USAGE,
     USAGE,
     Arguments,
     Option,
     check,
+    hidden,
     masked,
     takers,
     wrong,
 )
+from executioner.arguments import options as read_options
 from executioner.errors import UsageError
 from executioner.model import NextStep
+from executioner.render.text import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
         what = message
         for pattern, ours in _IN_OUR_WORDS:
             what = re.sub(pattern, ours, what)
-        raise wrong(what)
+        raise wrong(re.sub(r'"([^"=]+=)[^"]+"', r'"\1..."', what))  # a variable in the wrong place may be a secret
 
     def format_help(self) -> str:
         """The help; argparse cannot say that one word may be left out, but no more may follow."""
@@ -166,11 +170,11 @@ def read_all(argv: Sequence[str]) -> Arguments:
     shown = masked(argv)
     for at, taker in enumerate(takers(argv)):
         value = argv[at]
-        if taker is not None and value[:1] == "-" and not value[1:2].isdecimal() and not _is_option(value):
+        looks_like_option = value[:1] == "-" and len(value) > 1 and " " not in value and not _is_number(value)
+        if taker is not None and looks_like_option and not _is_option(value):
             flag = taker.typed[-1]
-            parser.error(
-                f'{flag}: expected a value, got "{shown[at]}": what begins so is written {flag}={shown[at]}'
-            )
+            advice = "" if "=" in value else f": what begins so is written {flag}={quoted(value)}"
+            parser.error(f'{flag}: expected a value, got "{hidden(shown[at])}"{advice}')
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
         given = arguments.config is not None or arguments.resume_from is not None
@@ -189,14 +193,16 @@ def _unknown(
         alone_at = (at for at, taker in enumerate(takers(argv)) if taker is None and argv[at] == word)
         at = next(alone_at, argv.index(word))
         shown = masked(argv)
-        meant = meant_line(shown, at)
-        guess = (
-            [NextStep("Did you mean:", tuple(meant))] if alone and meant and _is_understood(parser, meant) else []
-        )
+        meant = _understood(parser, meant_line(shown, at)) if alone else []
+        guess = [NextStep("Did you mean:", tuple(meant))] if meant else []
         return wrong(f'Unexpected argument "{shown[at]}"', *guess)
-    near = meant_option(word)
+    near = meant_option(word, argv)
     meant_flag = f', did you mean "{near}"?' if near else ""
     return wrong(f'Unknown option "{word.partition("=")[0]}"{meant_flag}')
+
+
+def _is_number(word: str) -> bool:
+    return word[1:].replace(".", "", 1).isdecimal()
 
 
 def _is_option(word: str) -> bool:
@@ -204,11 +210,16 @@ def _is_option(word: str) -> bool:
     return word.partition("=")[0] in flags or word[:2] in flags
 
 
-def _is_understood(parser: argparse.ArgumentParser, argv: Sequence[str]) -> bool:
-    """Whether a command line is right in itself, whatever there is of what it names."""
+def _understood(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """A command line that is right in itself, whatever there is of what it names; nothing if it is not."""
     try:
         arguments, rest = parser.parse_known_args(list(argv), Arguments())
         check(arguments, argv)
+        read_options(arguments)
     except UsageError:
-        return False
-    return all(word.startswith("-") for word in rest)  # else it has an unknown option: one thing after the other
+        return []
+    if any(not word.startswith("-") for word in rest):  # an unknown option is told of when all else is right
+        return []
+    runs = arguments.config is not None or arguments.resume_from is not None
+    looks = any(value for name, value in vars(arguments).items() if name in MODES or name in ("help", "version"))
+    return [*argv, *(() if runs or (looks and not arguments.validate) else ("-c", "FILE"))] if argv else []

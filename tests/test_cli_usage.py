@@ -130,6 +130,40 @@ def test_a_misspelt_option_is_recognised(program: Program, typed: str, meant: st
     assert everything(program) == before
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["--show-log", "last", "-f"], "--follow"),
+        (["--show-log", "last", "-n", "5"], "--tail"),
+        (["--list-runs", "-n", "5"], "--last"),
+        (["--list-runs", "-s", "failed"], "--status"),
+        (["--show-run", "last", "-k"], None),
+        (["--show-run", "last", "-q"], "--quiet"),
+        (["-f", "flow.json"], "-c"),
+        (["-n"], "--dry-run"),
+    ],
+)
+def test_an_option_of_other_programs(program: Program, typed: list[str], meant: str | None) -> None:
+    """The option that is named goes with what is asked for."""
+    program.config({"a": "true"})
+    assert program("-c", "flow.json").code == 0
+    flag = next(word for word in typed if re.fullmatch("-[a-z]", word))
+    said = f', did you mean "{meant}"?' if meant else ""
+    assert program(*typed).err.startswith(f'Error: Unknown option "{flag}"{said} (command line)\n')
+    if meant:
+        words = [meant if word == flag else word for word in typed]
+        assert "(command line)" not in program(*words, *([] if len(words) > 1 else ["-c", "flow.json"])).err
+
+
+@pytest.mark.parametrize("value", ["- by hand", "-"])
+def test_a_text_that_begins_with_a_hyphen(program: Program, value: str) -> None:
+    """What no option can be is a value, as it is."""
+    program.config({"a": "false"})
+    assert program("-c", "flow.json").code == 1
+    assert program("--mark-success", "last", "a", "--yes", "--reason", value).code == 0
+    assert program.jobs()["a"]["mark_reason"] == value
+
+
 def test_an_option_like_no_other(program: Program) -> None:
     """Where nothing is similar nothing is guessed."""
     result = program("-c", "flow.json", "--xyzzy")
@@ -142,7 +176,7 @@ def test_an_option_like_no_other(program: Program) -> None:
     [
         (
             ["--list-runs", "--app", "-we*"],
-            '--app: expected a value, got "-we*": what begins so is written --app=-we*',
+            "--app: expected a value, got \"-we*\": what begins so is written --app='-we*'",
         ),
         (
             ["--list-runs", "--since", "-d"],
@@ -155,6 +189,10 @@ def test_an_option_like_no_other(program: Program) -> None:
         (["-c", "--dry-run"], "--config: expected a value, got nothing"),
         (["--list-runs", "--last", "-3"], '--last: expected a number from 1 to 1,000,000,000, got "-3"'),
         (["-c", "flow.json", "--env", "-X=hunter2"], None),
+        (["-c", "flow.json", "--skip", "-A=hunter2"], None),
+        (["-c", "flow.json", "-j", "A=hunter2"], None),
+        (["-c", "flow.json", "--dry-run=A=hunter2"], None),
+        (["--resume-from", "A=hunter2"], None),
     ],
 )
 def test_a_value_that_looks_like_an_option(program: Program, typed: list[str], said: str | None) -> None:
@@ -166,7 +204,7 @@ def test_a_value_that_looks_like_an_option(program: Program, typed: list[str], s
         assert result.err.startswith(f"Error: {said} (command line)\n")
     if said is not None and "is written" in said:
         right = said.rpartition(" ")[2]
-        assert "is written" not in program(*typed[:-2], right).err
+        assert "is written" not in program(*typed[:-2], *shlex.split(right)).err
 
 
 def test_a_bare_file_was_meant_as_the_config(program: Program) -> None:
@@ -304,13 +342,13 @@ def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> No
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        (["env", "DB_PASSWORD=hunter2"], "--env DB_PASSWORD=..."),
-        (["DB_PASSWORD=hunter2"], "--env DB_PASSWORD=..."),
+        (["env", "DB_PASSWORD=hunter2"], "--env DB_PASSWORD=... -c FILE"),
+        (["DB_PASSWORD=hunter2"], "--env DB_PASSWORD=... -c FILE"),
         (["--env", "DB_PASSWORD=hunter2", "run"], "--env DB_PASSWORD=... -c FILE"),
         (["--env=DB_PASSWORD=hunter2", "flow.json"], "--env=DB_PASSWORD=... -c flow.json"),
-        (["--env", "DB-PASSWORD=hunter2", "flow.json"], "--env DB-PASSWORD=... -c flow.json"),
-        (["--env", "1=hunter2", "flow.json"], "--env 1=... -c flow.json"),
-        (["--env", "=hunter2", "flow.json"], "--env =... -c flow.json"),
+        (["--env", "DB-PASSWORD=hunter2", "flow.json"], None),
+        (["--env", "1=hunter2", "flow.json"], None),
+        (["--env", "=hunter2", "flow.json"], None),
         (["--env=db.password=hunter2", "--status", "failed"], None),
         (["flow.json", "DB_PASSWORD=hunter2"], "-c flow.json --env DB_PASSWORD=..."),
         (["flow.json", "--envi=DB_PASSWORD=hunter2"], "-c flow.json --envi=..."),
@@ -318,7 +356,7 @@ def test_a_secret_given_in_the_wrong_form_is_not_printed(program: Program) -> No
         (["flow.json", "--DB_PASSWORD=hunter2"], "-c flow.json --DB_PASSWORD=..."),
         (["-e=DB_PASSWORD=hunter2", "list"], None),
         (["DB_PASSWORD=hunter2", "flow.json"], "--env DB_PASSWORD=... -c flow.json"),
-        (["--env", "flow.json", "DB_PASSWORD=hunter2"], "--env flow.json --env DB_PASSWORD=..."),
+        (["--env", "flow.json", "DB_PASSWORD=hunter2"], None),
         (["-c", "flow.json", "DB_PASSWORD=hunter2"], None),
         (["--env", "DB_PASSWORD=hunter2", "--status", "failed"], None),
     ],
@@ -383,6 +421,9 @@ def test_a_secret_beside_an_unexpected_argument_is_not_printed(
         (["why", "3"], "--show-run 3"),
         (["init"], "--simple-config"),
         (["kill", "3"], "--help"),
+        (["skip", "a"], "--skip a -c FILE"),
+        (["check"], "--validate -c FILE"),
+        (["--resume-failed-only", "--from-job", "a"], "--help"),
         (["tail", "a"], "--show-log last a"),
         (["lst"], "--list-runs"),
         (["resme", "7"], "--resume-from 7"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -1004,6 +1005,48 @@ def test_a_run_of_which_all_succeeded_but_jobs_have_changed(program: Program) ->
     )
     assert program(*pasted(commands(result.err)[0])).code == 0
     assert ran(program) == ["a", "b", "new"]
+
+
+#: Of the chain a, b, c and of d beside it: the job that fails, if any, the one that is skipped, and the one that
+#: is marked, before the run is resumed.
+_BEFORE: Sequence[tuple[str, str, str]] = [
+    *[("", "", ""), ("", "b", ""), ("b", "", ""), ("b", "", "b")],
+    *[("c", "", "c"), ("b", "a", ""), ("a", "d", "a")],
+]
+_CHANGED_A = {**job("a"), "command": "echo a >> ran; true"}
+_CHANGES: Mapping[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "none": lambda jobs: jobs,
+    "a changes": lambda jobs: [_CHANGED_A, *jobs[1:]],
+    "one is added": lambda jobs: [*jobs, job("new")],
+    "c is removed": lambda jobs: [jobs[0], jobs[1], jobs[3]],
+    "a changes, one is added": lambda jobs: [_CHANGED_A, *jobs[1:], job("new")],
+    "a changes, c is removed": lambda jobs: [_CHANGED_A, jobs[1], jobs[3]],
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES)
+@pytest.mark.parametrize(("failed", "skipped", "marked"), _BEFORE)
+def test_what_is_offered_where_nothing_is_left_runs_something(
+    program: Program, failed: str, skipped: str, marked: str, change: str
+) -> None:
+    """Whatever was skipped, marked, changed, added and removed, and whatever is asked for: no command that the
+    screen offers is refused, or has nothing to do.
+    """
+    jobs = [job("a"), job("b", "a"), job("c", "b"), job("d")]
+    program.config(jobs)
+    fails(program, *failed)
+    program("-c", "flow.json", *(["--skip", skipped] if skipped else []))
+    if marked:
+        assert program("--mark-success", "1", marked, "--yes").code == 0
+    program.config(_CHANGES[change](jobs))
+    for more in ([], ["--resume-failed-only"], ["--skip", "b"], ["--resume-failed-only", "--skip", "b"]):
+        said = screen(program, "-c", "flow.json", "--resume-from", "1", *more, "--dry-run").err
+        if said.startswith("Nothing to re"):
+            assert commands(said), said
+            for line in commands(said):
+                offered = program(*pasted(line), "--dry-run")
+                assert (offered.code, "Nothing to re" in offered.err) == (0, False), (said, offered)
+                assert "\n\nTotal: 0 jobs to execute" not in offered.out, (said, offered)
 
 
 # --- histories of all kinds ----------------------------------------------------------------------

@@ -724,7 +724,7 @@ def test_a_run_id_alone(program: Program, word: str) -> None:
         (["list-runs", "--last", "3"], "--list-runs --last 3"),
         (["db", "--list-runs"], "--db PATH --list-runs"),
         (["status", "failed", "--list-runs"], "--status failed --list-runs"),
-        (["if-changed"], "--if-changed stop"),
+        (["if-changed"], "--if-changed stop -c FILE"),
         (["validate", "flow.json"], "--validate -c flow.json"),
         (["run", "flow.json", "-j", "4"], "-c flow.json -j 4"),
         (["resume", "249"], "--resume-from 249"),

@@ -493,8 +493,15 @@ def test_a_single_endless_line(program: Program) -> None:
     assert len(line) <= 16384
 
 
-@pytest.mark.parametrize("instead", [None, Path.mkdir, os.mkfifo])
-def test_a_log_that_is_gone(program: Program, instead: Any) -> None:
+@pytest.mark.parametrize(
+    ("instead", "why"),
+    [
+        (None, "No such file or directory"),
+        (Path.mkdir, "it is a folder"),
+        (os.mkfifo, "it is not a regular file"),
+    ],
+)
+def test_a_log_that_is_gone(program: Program, instead: Any, why: str) -> None:
     """A log that was removed or replaced is named, and does not hang or hide the rest of the screen."""
     simple_past(program, [failed_job("load", **written_log(program, "load", b"x\n"))])
     path = program.folder / "logs/load.log"
@@ -502,7 +509,7 @@ def test_a_log_that_is_gone(program: Program, instead: Any) -> None:
     if instead is not None:
         instead(path)
     text = shown(program("--show-run", "7", timeout=4))
-    assert part(text, "Failed Job Log Preview (load):") == ["(the log cannot be read: ./logs/load.log)"]
+    assert part(text, "Failed Job Log Preview (load):") == [f"(the log cannot be read: ./logs/load.log: {why})"]
     assert "To resume all remaining jobs:" in text
 
 
@@ -1058,3 +1065,15 @@ def test_csv_on_a_terminal_is_harmless(program: Program) -> None:
     simple_past(program, [failed_job("load", description=HOSTILE, reason=HOSTILE)])
     assert HOSTILE in shown(program("--show-run", "7", "--format", "csv"))
     assert_harmless(program.on_terminal("--show-run", "7", "--format", "csv").out)
+
+
+@pytest.mark.parametrize("command", ["echo one\necho two", "printf x\rexit 3", 'echo "a, b"'])
+def test_csv_with_line_breaks_is_read_again(program: Program, command: str) -> None:
+    """Of jobs whose texts have line breaks the rows are whole for whoever reads CSV (RFC 4180)."""
+    program.config(
+        [{"id": "a", "command": command, "description": "of\ntwo lines"}, {"id": "b", "command": "true"}]
+    )
+    program("-c", "flow.json", "--continue-on-error")
+    rows = list(csv.DictReader(io.StringIO(program("--show-run", "last", "--format", "csv").out, newline="")))
+    assert [(row["id"], row["command"]) for row in rows] == [("a", command), ("b", "true")]
+    assert rows[0]["description"] == "of\ntwo lines"

@@ -75,8 +75,9 @@ def preview(job: Job, cwd: str) -> Preview:
         return Preview(job, (), "no log is recorded")
     try:
         lines = last_output(job, PREVIEW_LINES)
-    except OSError:
-        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}")
+    except OSError as exc:
+        why = f": {exc.strerror}" if exc.strerror else ""
+        return Preview(job, (), f"the log cannot be read: {quoted(log_path(job.log_path, cwd))}{why}")
     except EOFError:
         return Preview(job, (), f"the log was emptied since: {quoted(log_path(job.log_path, cwd))}")
     return Preview(job, lines, "no output")

@@ -130,38 +130,69 @@ def _nothing(
     run, jobs = lineage.run, lineage.jobs
     is_marked = any(job.marked_by is not None for job in jobs)
     succeeded = "have succeeded or are marked as successful" if is_marked else "succeeded"
-    if plan.plan.positions(Action.LEAVE_OUT):
+    done_and_changed = [
+        at for at in plan.changed if plan.past[at].is_done and options.if_changed == IfChanged.STOP
+    ]
+
+    def on(why: str, what: str, chosen: Options) -> NextStep:
+        """The command that goes on, which runs what has changed again: else it would be refused."""
+        if not done_and_changed:
+            return NextStep(f"{why}:", line=typed.run(*run_words(chosen)))
+        rerun = run_words(chosen._replace(if_changed=IfChanged.RERUN))
+        them = "it" if len(done_and_changed) == 1 else "them"
+        changed = f"Changed since: {job_names(plan, done_and_changed)}. To run {them} again, and {what}:"
+        return NextStep(changed, line=typed.run(*rerun))
+
+    if plan.plan.positions(Action.LEAVE_OUT) and run.status != RunStatus.SUCCESS:
         failed = [job for job in jobs if job.status in RETRIED]
         what = (
             f"Nothing to retry of what failed in run {run.run_id}: {_why_not(plan, failed)}"
             if failed
             else f"Nothing to retry: no job of run {run.run_id} failed or was interrupted"
         )
-        everything = run_words(options._replace(failed_only=False))
-        return what, [NextStep("To resume all remaining jobs:", line=typed.run(*everything))]
+        everything = options._replace(failed_only=False)
+        return what, [on("To resume all remaining jobs", "all remaining jobs", everything)]
     missing = [job for job in jobs if not job.is_done]
     all_again = NextStep("To run all of it again:", line=typed.run())
     if missing:
         others = "" if len(missing) == len(jobs) else f"all other jobs of run {run.run_id} {succeeded}, "
         what = f"Nothing to resume: {others}{_why_not(plan, missing)}"
-        if not plan.plan.positions(Action.SKIP):
-            return what, [all_again]
-        skipping_none = run_words(options._replace(skip=(), skip_given=True, failed_only=False))
-        return what, [NextStep("To run what is skipped:", line=typed.run(*skipping_none))]
+        if plan.plan.positions(Action.SKIP):
+            skipping_none = options._replace(skip=(), skip_given=True, failed_only=False)
+            return what, [on("To run what is skipped", "what is skipped", skipping_none)]
+        return what, [*_rerun_step(plan, options, typed), all_again]
     whole = "the only job" if len(jobs) == 1 else "both jobs" if len(jobs) == 2 else f"all {len(jobs):,} jobs"
     what = f"Nothing to resume: {whole} of run {run.run_id} {succeeded}"
-    steps = []
-    if plan.stopped_by:
-        rerun = run_words(options._replace(if_changed=IfChanged.RERUN))
-        them = "it" if len(plan.stopped_by) == 1 else "them"
-        why = (
-            f"Changed since: {job_names(plan, plan.stopped_by)}. To run {them} and everything after {them} again:"
-        )
-        steps.append(NextStep(why, line=typed.run(*rerun)))
+    steps = _rerun_step(plan, options._replace(failed_only=False), typed)
     if plan.added:
         why = f"Added to the config since: {job_names(plan, plan.added)}. To run all of it:"
         steps.append(NextStep(why, line=all_again.line))
     return what, steps or [all_again]
+
+
+def _rerun_step(plan: ResumePlan, options: Options, typed: Invocation) -> list[NextStep]:
+    """How to run again what has changed, if anything has."""
+    if not plan.stopped_by:
+        return []
+    again, options = _again(plan, options)
+    return [
+        NextStep(
+            f"Changed since: {job_names(plan, plan.stopped_by)}. To run {again}:",
+            line=typed.run(*run_words(options)),
+        )
+    ]
+
+
+def _again(plan: ResumePlan, options: Options) -> tuple[str, Options]:
+    """What runs again of what has changed, in words, and the options for that."""
+    names = {plan.plan.workflow.jobs[at].id for at in plan.stopped_by}
+    skip = tuple(name for name in options.skip if name not in names)
+    rerun = options._replace(if_changed=IfChanged.RERUN)
+    if skip != options.skip:  # what is skipped would not run again
+        rerun = rerun._replace(skip=skip, skip_given=True)
+    them = "it" if len(names) == 1 else "them"
+    unskipped = " that is not skipped" if skip else ""
+    return f"{them} and everything after {them}{unskipped} again", rerun
 
 
 def _why_not(plan: ResumePlan, missing: Sequence[PastJob]) -> str:
@@ -230,11 +261,7 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
     one = len(changed) == 1
     again = marked_again(plan, "would run again, too")
 
-    names = {plan.plan.workflow.jobs[at].id for at in changed}
-    skip = tuple(name for name in options.skip if name not in names)
-    to_rerun = options._replace(if_changed=IfChanged.RERUN)
-    if skip != options.skip:  # what is skipped would not run again
-        to_rerun = to_rerun._replace(skip=skip, skip_given=True)
+    words, to_rerun = _again(plan, options)
 
     raise UsageError(
         f"{count(len(changed), 'successful job')} of run {run.run_id} {'has' if one else 'have'} changed since",
@@ -243,10 +270,7 @@ def refuse_changed(context: Context, run: Run, plan: ResumePlan, typed: Invocati
         remark="; ".join(again),
         assurance="Nothing was run.",
         steps=[
-            NextStep(
-                f"To run {'it' if one else 'them'} and everything after {'it' if one else 'them'} again:",
-                line=typed.run(*run_words(to_rerun)),
-            ),
+            NextStep(f"To run {words}:", line=typed.run(*run_words(to_rerun))),
             NextStep(
                 f"To keep {'its result' if one else 'their results'}:",
                 line=typed.run(*run_words(options._replace(if_changed=IfChanged.KEEP))),

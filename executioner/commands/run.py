@@ -57,7 +57,7 @@ def run(context: Context) -> int:
     is_new_folder = context.options.db is not None and not os.path.isdir(os.path.dirname(history))
     writer = HistoryWriter(history)
     try:
-        if is_new_folder:  # it may be misspelt
+        if is_new_folder and not context.options.quiet:  # it may be misspelt
             place = shown_path(history, context.cwd)
             context.terminal.err.write(note_text(f"there was no such folder: a new history is made in {place}"))
         for note in writer.notes:  # now, whatever becomes of the run; also with --quiet: it is said once

@@ -8,6 +8,7 @@ from executioner.jsontext import indented, one_line
 from executioner.render.text import safe
 
 _BELOW = "\n  "
+_LINE_END = "\r\n"
 
 
 def json_list_lines(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -28,10 +29,11 @@ def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]], *, escape
     """
     import csv
 
-    write = csv.writer(_Echo(), lineterminator="").writerow
-    yield write(header)
+    # what ends a line there is what is quoted in a value
+    write = csv.writer(_Echo(), lineterminator=_LINE_END).writerow
+    yield write(header)[: -len(_LINE_END)]
     for row in rows:
-        yield write([_value(value, escape) for value in row])
+        yield write([_value(value, escape) for value in row])[: -len(_LINE_END)]
 
 
 class _Echo:

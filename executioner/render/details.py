@@ -115,7 +115,11 @@ def _times(details: RunDetails, now: float) -> Iterator[str]:
 def _last_recorded(details: RunDetails, start: float | None) -> str:
     """The last sign of life of a run whose runner died."""
     own = [job for job in details.jobs if job.source_run_id is None]
-    times = [at for job in own for at in map(instant, (job.end_time, job.last_run)) if at is not None]
+    texts = [text for job in own for text in (job.end_time, job.last_run)]
+    texts += [
+        attempt.get("end_time") for job in own for attempt in job.retry_history or () if isinstance(attempt, dict)
+    ]
+    times = [at for at in map(instant, texts) if at is not None]
     if not times:
         return ""
     last = max(times)

@@ -782,6 +782,8 @@ def resuming(stage: Stage) -> None:
     stage.jobs(job("a"), job("b", "true", "a"), name="two.json")
     stage.quietly("-c", "two.json", "--skip", "a")  # 6: PARTIAL
     stage("all others succeeded, one is skipped", "-c", "two.json", "--resume-from", "6")
+    stage.jobs(job("a"), job("b", "true changed", "a"), name="two.json")
+    stage("one is skipped, the other has changed", "-c", "two.json", "--resume-from", "6")
     stage.jobs(job("b"), name="two.json")
     stage("all others succeeded, one is no more", "-c", "two.json", "--resume-from", "6")
     stage.jobs(job("only"), name="one.json")
@@ -795,6 +797,8 @@ def resuming(stage: Stage) -> None:
     stage.quietly("-c", "stop.json")  # 9
     stage.jobs(job("first", "true changed"), job("second"), name="stop.json")
     stage("both jobs succeeded, and one has changed", "-c", "stop.json", "--resume-from", "9")
+    stage("both succeeded, one has changed, one is skipped", "-c", "stop.json", "--resume-from", "9",
+          "--skip", "second")  # fmt: skip
     stage.jobs(job("first", "exit 1"), job("second"), name="stop.json")
     stage.quietly("-c", "stop.json")  # 10
     stage("what failed is skipped now", "-c", "stop.json", "--resume-from", "10", "--resume-failed-only",

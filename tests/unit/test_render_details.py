@@ -222,6 +222,8 @@ def test_a_running_run_has_no_end_yet(now: float, shown: str) -> None:
          "unknown (last recorded 09:46:40)"),
         ([job("a", "SUCCESS", last_run=utc("09:45:01"), end_time=utc("09:46:40")),
           job("b", "INTERRUPTED", last_run=utc("09:46:41"))], "unknown (last recorded 09:46:41)"),
+        ([job("a", "INTERRUPTED", last_run=utc("09:45:01"), retry_history=[{"end_time": utc("09:50:02")}, 7])],
+         "unknown (last recorded 09:50:02)"),
         ([job("a", "INTERRUPTED", last_run=utc("00:00:01", "2025-05-24"))],
          "unknown (last recorded 2025-05-24 00:00:01)"),
     ],
