@@ -7,7 +7,7 @@ post-checks. The timeout covers all three.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from resource import RUSAGE_SELF, getrusage
 from time import monotonic, time
 
@@ -16,7 +16,7 @@ from executioner.enumeration import StrEnum
 from executioner.errors import ExecutionerError
 from executioner.family import Family, Solitude
 from executioner.folders import file_id, open_regular
-from executioner.model import Attempt, Job, JobStatus
+from executioner.model import Attempt, Check, Job, JobStatus
 from executioner.process import Launcher, is_plain
 from executioner.record import Record
 from executioner.render.text import storable
@@ -112,6 +112,10 @@ class Running:
     def wake_at(self) -> float:
         """When it next wants to be looked at."""
         return self.ending.wake_at() if self.ending else min(self.deadline, self.announce_at)
+
+    def checks(self) -> Sequence[Check]:
+        """The checks of its phase."""
+        return self.job.pre_checks if self.phase is Phase.PRE_CHECKS else self.job.post_checks
 
     def memory_mb(self) -> float | None:
         """The peak of its largest process; None where it lies below what it inherited from us."""
@@ -221,9 +225,10 @@ class Starter:
             if phase is Phase.COMMAND:
                 running.pid = self._spawn(running)
             else:
-                checks = job.pre_checks if phase is Phase.PRE_CHECKS else job.post_checks
                 assert self._checks is not None
-                running.pid, running.check_fd = self._checks.start(checks, running.environment, running.frame.fd)
+                running.pid, running.check_fd = self._checks.start(
+                    running.checks(), running.environment, running.frame.fd
+                )
         except OSError as exc:
             why = f"{exc.strerror}: {exc.filename}" if exc.filename else str(exc.strerror)
             raise CannotStartError(why, exc.errno) from exc
@@ -247,7 +252,14 @@ class Starter:
         """What the end of a phase of checks means: None if all hold."""
         assert self._checks is not None
         fd, running.check_fd = running.check_fd, -1
-        return self._checks.verdict(fd, exit_code)
+        return self._checks.verdict(running.checks(), fd, exit_code)
+
+    def under_way(self, running: Running) -> str:
+        """The check that an attempt is at, ``post-check rows(at_least=1)``; nothing for its command."""
+        if running.phase is Phase.COMMAND or self._checks is None:
+            return ""
+        kind = "pre-check" if running.phase is Phase.PRE_CHECKS else "post-check"
+        return f"{kind} {self._checks.under_way(running.checks(), running.check_fd)}".rstrip()
 
     def _environment(self, running: Running) -> dict[bytes, bytes]:
         job = running.job

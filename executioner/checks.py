@@ -6,7 +6,6 @@ with the job's session, environment, folder and log. Its verdict comes back thro
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import select
@@ -25,6 +24,8 @@ from executioner.verdict import signal_name
 _LOADING_S = 60.0
 _MOST_PLUGIN_BYTES = 16 << 20
 _VERDICT_BYTES = 4000  # less than a pipe holds: the writer never waits for a reader
+_BEGUN = b"\0"  # stands before the verdict for each check that was begun
+_MOST_COUNTED = 4000
 _ORA = rb"\bORA-\d{4,5}\b"
 _ORA_OR_SP2 = rb"\b(?:ORA-\d{4,5}|SP2-\d{4})\b"
 
@@ -170,7 +171,9 @@ class CheckRunner:
             for plugin in self._plugins:
                 if any(check.name not in known for check in checks):
                     known.update(_load(plugin))
-            for check in checks:
+            for number, check in enumerate(checks):
+                if number < _MOST_COUNTED:
+                    os.write(report_fd, _BEGUN)
                 problem = _try(known, check)
                 self._log(check, problem)
                 if problem is not None:
@@ -186,15 +189,20 @@ class CheckRunner:
         line = f"=== {said} ===\n"
         os.write(1, line.encode("utf-8", "replace"))
 
-    def verdict(self, report_fd: int, exit_code: int) -> str | None:
+    def under_way(self, checks: Sequence[Check], report_fd: int) -> str:
+        """The check that a child has begun last, as a message names it; nothing if it has begun none."""
+        begun, _ = _read(report_fd)
+        return _shown(checks[begun - 1]) if 0 < begun <= len(checks) else ""
+
+    def verdict(self, checks: Sequence[Check], report_fd: int, exit_code: int) -> str | None:
         """What a child's end means: None if all its checks hold, else which does not and why.
 
         The descriptor is closed. Only an exit with 0 and a full report is a success.
         """
         try:
-            report = os.read(report_fd, _VERDICT_BYTES + 1).decode("utf-8", "replace")
+            begun, report = _read(report_fd)
         except OSError as exc:
-            report = "" if exc.errno == errno.EAGAIN else str(exc)
+            begun, report = 0, str(exc)
         finally:
             os.close(report_fd)
         if report == "ok" and exit_code == 0:
@@ -202,7 +210,18 @@ class CheckRunner:
         if report and report != "ok":
             return report
         how = f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
-        return f"its process {how}"
+        name = f"{_shown(checks[begun - 1])}: " if 0 < begun <= len(checks) else ""
+        return f"{name}its process {how}"
+
+
+def _read(report_fd: int) -> tuple[int, str]:
+    """How many checks a child has begun, and its verdict, if there is one yet."""
+    try:
+        data = os.read(report_fd, _MOST_COUNTED + _VERDICT_BYTES)
+    except BlockingIOError:
+        return 0, ""
+    report = data.lstrip(_BEGUN)
+    return len(data) - len(report), report.decode("utf-8", "replace")
 
 
 def _try(known: Mapping[str, Callable[..., object]], check: Check) -> str | None:

@@ -27,8 +27,8 @@ def next_wait_s(
     retries: int,
     elapsed_s: float,
     chance: float,
-) -> float | None:
-    """The wait before the next attempt, or None if there is to be none.
+) -> float | str:
+    """The wait before the next attempt, or why there is to be none: by which key of the config.
 
     Args:
         policy: the job's.
@@ -38,11 +38,13 @@ def next_wait_s(
         elapsed_s: since the job's first start.
         chance: in [0, 1), for the jitter.
     """
-    if retries >= policy.max_retries or status not in policy.on_status:
-        return None
+    if retries >= policy.max_retries:
+        return "max_retries"
+    if status not in policy.on_status:
+        return "retry_on_status"
     if policy.on_exit_codes is not None and exit_code is not None and exit_code not in policy.on_exit_codes:
-        return None
+        return "retry_on_exit_codes"
     wait = wait_s(policy, retries, chance)
     if policy.max_time_s is not None and elapsed_s + wait > policy.max_time_s:
-        return None
+        return "max_retry_time"
     return wait

@@ -348,7 +348,8 @@ class Scheduler:
     def _process_ended(self, running: Running, exit_code: int) -> None:
         """The process of an attempt's phase ended."""
         if running.ending is not None:
-            running.ending.leader_ended(exit_code if running.phase is Phase.COMMAND else None)
+            of_command = {Phase.COMMAND: exit_code, Phase.PRE_CHECKS: None, Phase.POST_CHECKS: 0}
+            running.ending.leader_ended(of_command[running.phase])
             self._wake_for(running)  # whether others are left is looked at with the deadlines
             return
         del self._running[running.pid]
@@ -403,15 +404,22 @@ class Scheduler:
         progress.ended_mono = monotonic()
         progress.memory_mb = running.memory_mb()
         progress.cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
-        if retry_it and status in FAILURES and self._retry(running, progress, exit_code if by_code else None):
-            return
-        self._conclude(running.position, status, closed.reason, exit_code)
+        reason = closed.reason
+        if (
+            retry_it
+            and status in FAILURES
+            and not self._stopped
+            and running.number <= running.job.retry.max_retries
+        ):
+            key = self._retry(running, progress, exit_code if by_code else None)
+            if key is None:
+                return
+            reason = f"{reason} (not retried: {key})"
+        self._conclude(running.position, status, reason, exit_code)
 
-    def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> bool:
-        """Plan the next attempt, if there is to be one."""
+    def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> str | None:
+        """Plan the next attempt; if there is to be none, the key of the config that says so."""
         policy = running.job.retry
-        if self._stopped or running.number > policy.max_retries:
-            return False
         from executioner import retry
 
         now = monotonic()
@@ -424,12 +432,12 @@ class Scheduler:
             elapsed_s=elapsed,
             chance=self._chance(),
         )
-        if wait is None:
-            return False
+        if isinstance(wait, str):
+            return wait
         heappush(self._waiting, (now + wait, running.position))
         attempts = tuple(progress.attempts)
         self._tell(AttemptFailed(time(), running.job, attempts, policy.max_retries + 1, elapsed, wait))
-        return True
+        return None
 
     def _conclude(
         self,
@@ -522,7 +530,10 @@ class Scheduler:
         job = running.job
         if running.ending is None and running.deadline <= now:
             source = " (default_timeout)" if job.timeout_is_default else ""
-            self._end(running, JobStatus.TIMEOUT, f"Timed out after {limit(job.timeout_s or 0)}{source}", now)
+            what = self._starter.under_way(running)
+            where = f" in {what}" if what else ""
+            reason = f"Timed out after {limit(job.timeout_s or 0)}{source}{where}"
+            self._end(running, JobStatus.TIMEOUT, reason, now)
         elif running.ending is None:
             running.announce_at = now + _SIGN_OF_LIFE_S
             of = job.retry.max_retries + 1

@@ -200,10 +200,10 @@ BAD = {
     "none": ([check("none")], "none(): it does not hold"),
     "raises": ([check("fail", text="disk on fire")], "fail(text='disk on fire'): ValueError: disk on fire"),
     "key": ([check("key_error")], "key_error(): KeyError: 'missing'"),
-    "exits": ([check("leave", code=1)], "its process ended with exit code 1"),
-    "exits0": ([check("leave", code=0)], "its process ended with exit code 0"),
+    "exits": ([check("leave", code=1)], "leave(code=1): its process ended with exit code 1"),
+    "exits0": ([check("yes"), check("leave", code=0)], "leave(code=0): its process ended with exit code 0"),
     "sys_exit": ([check("leave_politely", code=0)], "leave_politely(code=0): SystemExit: 0"),
-    "crashes": ([check("crash")], "its process was killed by SIGSEGV"),
+    "crashes": ([check("yes"), check("crash"), check("no")], "crash(): its process was killed by SIGSEGV"),
     "params": ([check("wants", numbr=1)], "wants(numbr=1): TypeError: "),
     "less": ([check("wants")], "wants(): TypeError: "),
 }
@@ -228,10 +228,12 @@ def test_a_bad_check_harms_its_own_job_only(program: Program, phase: str) -> Non
 
 @pytest.mark.parametrize("key", ["pre_checks", "post_checks"])
 def test_the_time_limit_covers_checks(program: Program, key: str) -> None:
-    """A check that hangs is ended with its job at the limit, TIMEOUT; before the command, that is not started."""
+    """A check that hangs is ended with its job at the limit, TIMEOUT, and is named; before the command, that is
+    not started, and after it the exit code is the command's.
+    """
     prepare(
         program,
-        {"id": "a", "command": "touch ran", key: [check("hang", file="pid")], "timeout": 1},
+        {"id": "a", "command": "touch ran", key: [check("yes"), check("hang", file="pid")], "timeout": 1},
         {"id": "b", "command": "true"},
         kill_grace=0.3,
     )
@@ -239,7 +241,8 @@ def test_the_time_limit_covers_checks(program: Program, key: str) -> None:
     result = program("-c", "flow.json", "--continue-on-error")
     assert time.monotonic() - start < 25
     assert result.code == 1
-    assert outcome(program)[:2] == ("TIMEOUT", "Timed out after 00:00:01")
+    reason = f"Timed out after 00:00:01 in {key[:-7]}-check hang(file='pid')"
+    assert outcome(program) == ("TIMEOUT", reason, 0 if key == "post_checks" else None)
     assert program.statuses()["b"] == "SUCCESS"
     assert not is_running(pid_in(program.folder / "pid"))
     assert (program.folder / "ran").exists() is (key == "post_checks")
@@ -252,7 +255,7 @@ def test_the_time_of_checks_counts_for_the_limit(program: Program) -> None:
     job = {"id": "a", "command": "sleep 0.6", "pre_checks": slow, "post_checks": slow, "timeout": 1.5}
     program.config([job], dependency_plugins=["slow.py"])
     assert program("-c", "flow.json").code == 1
-    assert outcome(program)[:2] == ("TIMEOUT", "Timed out after 00:00:02")
+    assert outcome(program)[:2] == ("TIMEOUT", "Timed out after 00:00:02 in post-check slow(s=0.6)")
 
 
 def test_a_hanging_check_does_not_hold_up_other_jobs(program: Program) -> None:

@@ -1,5 +1,6 @@
 """Further attempts: when there is one, how long it is waited for, and what is recorded of each."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,15 @@ def test_waits_vary_by_the_jitter(program: Program) -> None:
 def test_a_retry_needs_the_status_and_the_exit_code(
     program: Program, command: str, keys: dict[str, Any], attempts_made: int
 ) -> None:
-    """A failure is retried if its status is listed and, where codes are given, its exit code or signal too."""
+    """A failure is retried if its status is listed and, where codes are given, its exit code or signal too; where it
+    is not, the reason names the key.
+    """
     program.config([{"id": "a", "command": command, "max_retries": 2, "retry_delay": 0.01, **keys}])
     assert program("-c", "flow.json").code == 1
     assert len(attempts(program, "a")) == attempts_made
+    why = re.search(r" \(not retried: (\w+)\)$", program.jobs()["a"]["reason"])
+    assert (why is None) is (attempts_made == 3)
+    assert why is None or why[1] in keys
 
 
 def test_a_job_that_could_not_be_started_is_retried(program: Program) -> None:
@@ -199,6 +205,7 @@ def test_a_wait_beyond_the_retry_time_is_not_begun(program: Program) -> None:
     assert result.code == 1
     assert len(attempts(program, "a")) == 1
     assert program.jobs()["a"]["duration_seconds"] < 50
+    assert "      Reason: Exit code 1 (not retried: max_retry_time)\n" in result.out
 
 
 def test_a_failure_elsewhere_cancels_a_retry(program: Program) -> None:

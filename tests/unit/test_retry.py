@@ -10,7 +10,7 @@ from executioner.retry import next_wait_s, wait_s
 MIDDLE = 0.5  # the chance at which jitter changes nothing
 
 
-def wait(policy: RetryPolicy, **changes: object) -> float | None:
+def wait(policy: RetryPolicy, **changes: object) -> float | str:
     """The next wait after a first failure with exit code 1, with changes."""
     given_: dict[str, object] = {
         "status": JobStatus.FAILED,
@@ -58,22 +58,22 @@ def test_no_policy_gives_an_impossible_wait(
 def test_there_are_as_many_retries_as_permitted() -> None:
     """Retries end with max_retries; by default there is none."""
     policy = RetryPolicy(max_retries=2, delay_s=1, backoff=1)
-    assert [wait(policy, retries=retries) for retries in range(4)] == [1, 1, None, None]
-    assert wait(RetryPolicy()) is None
+    assert [wait(policy, retries=retries) for retries in range(4)] == [1, 1, "max_retries", "max_retries"]
+    assert wait(RetryPolicy()) == "max_retries"
 
 
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (JobStatus.FAILED, None),
+        (JobStatus.FAILED, "retry_on_status"),
         (JobStatus.TIMEOUT, 1.0),
         (JobStatus.ERROR, 1.0),
-        (JobStatus.SUCCESS, None),
-        (JobStatus.INTERRUPTED, None),
+        (JobStatus.SUCCESS, "retry_on_status"),
+        (JobStatus.INTERRUPTED, "retry_on_status"),
     ],
 )
-def test_only_listed_statuses_are_retried(status: JobStatus, expected: float | None) -> None:
-    """A status that is not listed is not retried."""
+def test_only_listed_statuses_are_retried(status: JobStatus, expected: float | str) -> None:
+    """A status that is not listed is not retried, and the key that lists them is told."""
     policy = RetryPolicy(max_retries=1, delay_s=1, on_status=frozenset({JobStatus.TIMEOUT, JobStatus.ERROR}))
     assert wait(policy, status=status) == expected
 
@@ -81,22 +81,23 @@ def test_only_listed_statuses_are_retried(status: JobStatus, expected: float | N
 def test_all_failures_are_retried_by_default() -> None:
     """Without a list every kind of failure is retried, and an interruption is none."""
     policy = RetryPolicy(max_retries=1, delay_s=1)
-    retried = {status for status in JobStatus if wait(policy, status=status) is not None}
+    retried = {status for status in JobStatus if wait(policy, status=status) == 1}
     assert retried == {JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.ERROR}
 
 
 def test_listed_exit_codes_are_needed_too() -> None:
     """With exit codes given both status and code must be listed; where there is no code, the status alone."""
     policy = RetryPolicy(max_retries=1, delay_s=1, on_exit_codes=frozenset({75, -9}))
-    assert [wait(policy, exit_code=code) for code in (75, -9, 1, 0, 9, None)] == [1, 1, None, None, None, 1]
+    no = "retry_on_exit_codes"
+    assert [wait(policy, exit_code=code) for code in (75, -9, 1, 0, 9, None)] == [1, 1, no, no, no, 1]
     only_timeouts = policy._replace(on_status=frozenset({JobStatus.TIMEOUT}))
-    assert wait(only_timeouts, exit_code=75) is None
+    assert wait(only_timeouts, exit_code=75) == "retry_on_status"
 
 
 def test_no_retry_begins_after_the_retry_time() -> None:
     """A wait that would end behind the retry time is not begun; one that ends just then is."""
     policy = RetryPolicy(max_retries=9, delay_s=10, backoff=1, max_time_s=60)
-    assert [wait(policy, elapsed_s=elapsed) for elapsed in (0, 50, 50.1, 100)] == [10, 10, None, None]
+    assert [wait(policy, elapsed_s=elapsed) for elapsed in (0, 50, 50.1, 100)] == [10, 10, *["max_retry_time"] * 2]
     assert wait(policy._replace(max_time_s=None), elapsed_s=1e6) == 10
 
 
@@ -108,4 +109,4 @@ def test_no_delay_stays_none_after_any_number_of_retries() -> None:
 
 def test_an_infinite_wait_is_not_begun() -> None:
     """A wait that overflows lies behind any retry time."""
-    assert wait(RetryPolicy(max_retries=10_000, delay_s=1, backoff=1e9), retries=5000) is None
+    assert wait(RetryPolicy(max_retries=10_000, delay_s=1, backoff=1e9), retries=5000) == "max_retry_time"
