@@ -76,6 +76,32 @@ def find(
     return found
 
 
+def hides(user: str | None, since_ticks: int, table: ProcessTable) -> bool:
+    """Whether a user has processes, started since some moment, of which it cannot be told whose they are."""
+    import pwd
+
+    try:
+        owner = None if user is None else pwd.getpwnam(user).pw_uid
+    except KeyError:
+        owner = None
+    since = since_ticks / os.sysconf("SC_CLK_TCK")
+    for process in table:
+        if process.created_at >= since and process.trace is None:
+            with suppress(OSError):
+                found = os.stat(f"/proc/{process.pid}").st_uid
+                if found == owner if owner is not None else found not in (0, os.geteuid()):
+                    return True
+    return False
+
+
+def group_of(pid: int) -> int | None:
+    """A process' group; None if it has ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
 def has_process(one: Leftover) -> bool:
     """Whether the process that a leftover was found by is still there."""
     found = one_process(one.pid)

@@ -67,7 +67,7 @@ class Hint(Record):
 def hints(evidence: Evidence) -> list[Hint]:
     """What the rules say, the most urgent first."""
     found = [
-        survivors_hint(evidence.survivors),
+        survivors_hint(evidence.survivors, resumes=evidence.run.resumable and evidence.run.resumed_by is None),
         lost_hint(evidence),
         changed_hint(evidence),
     ]
@@ -88,7 +88,7 @@ def can_retry_failed(jobs: Sequence[Job]) -> bool:
     return any(job.status in FAILURES and job.marked_by is None for job in jobs)
 
 
-def survivors_hint(survivors: Sequence[Survivor]) -> Hint | None:
+def survivors_hint(survivors: Sequence[Survivor], *, resumes: bool = True) -> Hint | None:
     """A job that still runs could be run twice at once."""
     if not survivors:
         return None
@@ -97,7 +97,7 @@ def survivors_hint(survivors: Sequence[Survivor]) -> Hint | None:
     verb, them = ("is", "it") if len(survivors) == 1 else ("are", "them")
     return Hint(
         f"{named}{more} of this run {verb} still running though the runner is gone: wait for {them},"
-        f" or end {them} with --kill-leftovers when you resume."
+        f" or end {them} {'with --kill-leftovers when you resume' if resumes else 'as --doctor says'}."
     )
 
 

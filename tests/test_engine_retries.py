@@ -131,8 +131,8 @@ def test_waits_vary_by_the_jitter(program: Program) -> None:
 def test_a_retry_needs_the_status_and_the_exit_code(
     program: Program, command: str, keys: dict[str, Any], attempts_made: int
 ) -> None:
-    """A failure is retried if its status is listed and, where codes are given, its exit code or signal too; where it
-    is not, the reason names the key.
+    """A failure is retried if its status is listed and, where codes are given, its exit code or signal too; where
+    it is not, the reason names the key.
     """
     program.config([{"id": "a", "command": command, "max_retries": 2, "retry_delay": 0.01, **keys}])
     assert program("-c", "flow.json").code == 1

@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Program, ended, is_running, wait_until
-from history_tools import gate, kill, pid_in, wait_for_end
+from harness import MAIN, ROOT, Program, ended, is_running, wait_until
+from history_tools import gate, kill, pid_in, sql, wait_for_end
 from resume_tools import (
     commands,
     failed_pipeline,
@@ -493,6 +496,71 @@ def test_a_leftover_is_left_on_request(program: Program) -> None:
         assert (result.code, result.err) == (0, warning)
         assert is_running(pid)
         assert ran(program) == ["load_dwh"]
+
+
+def test_a_leftover_of_a_run_that_was_resumed(program: Program) -> None:
+    """Nothing of that run is to be resumed any more: the doctor has a command that ends the job alone."""
+    with killed_run(program, dwh(program)) as [pid]:
+        assert program("-c", "dwh.json", "--resume-from", "253", "--ignore-leftovers").code == 0
+        ran(program)
+        shown = screen(program, "--doctor").out
+        command = shown.partition("To end it:\n")[2].splitlines()[0].strip()
+        assert command.startswith("kill -- -"), shown
+        assert "--kill-leftovers" not in shown
+        assert "or end it as --doctor says." in " ".join(screen(program, "--show-run", "253").out.split())
+        subprocess.run(["sh", "-c", command], check=True)
+        wait_for_end(pid)
+        assert ran(program) == []
+
+
+#: The program as another user would see it: root alone could look into each process.
+_AS_ANOTHER = """
+import os, sys
+sys.path[0] = {root!r}
+os.geteuid = os.getuid = lambda: 12345
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start the processes of two users")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
+def test_a_job_of_another_user_that_may_still_run(program: Program) -> None:
+    """Whose processes may not be looked at is named by the doctor, by a resume's preview and where the job is
+    marked: nobody claims that nothing runs.
+    """
+    hidden = "setpriv --reuid=65534 --clear-groups env -i sleep 60 > /dev/null 2>&1 < /dev/null & echo $! > up"
+    program.config([{"id": "load", "command": f"{hidden}; wait"}, {"id": "b", "command": "true"}])
+    with ended(program.start("-c", "flow.json")) as runner:
+        pid = pid_in(program, "up")
+        try:
+            kill(runner)
+            for one in leftover_shells(program):
+                os.kill(one, signal.SIGKILL)
+                wait_for_end(one)
+            sql(program.history, "UPDATE run_metadata SET user = 'nobody'")
+            says = "whether load of run 1 still runs cannot be seen by this user, only by nobody or root"
+            command = [sys.executable, "-c", _AS_ANOTHER.format(root=str(ROOT)) + MAIN]
+            doctor = program.run([*command, "--doctor"])
+            assert f"! Leftovers    {says}\n" in doctor.out, doctor
+            preview = program.run([*command, "-c", "flow.json", "--resume-from", "1", "--dry-run"])
+            assert f"Note: {says}\n" in preview.err, preview
+            marked = program.run([*command, "--mark-success", "1", "load", "--dry-run"])
+            assert f"Note: {says}\n" in marked.err, marked
+            assert (
+                "Leftovers    no job outlived its runner" in program("--doctor").out
+            )  # root sees that it is not one
+        finally:
+            os.kill(pid, signal.SIGKILL)
+
+
+def leftover_shells(program: Program) -> list[int]:
+    """The shells of jobs whose runner was killed: processes in the program's folder, but for what they started."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{name}/cmdline").read_bytes()
+            if os.readlink(f"/proc/{name}/cwd") == str(program.folder) and b"setpriv" in command:
+                found.append(int(name))
+    return found
 
 
 def test_a_preview_ends_no_leftover(program: Program) -> None:

@@ -73,7 +73,7 @@ def test_the_whole_story(pipeline: Program) -> None:
     again = pipeline("-c", "data_pipeline.json", "--resume-from", "249", "--resume-failed-only")
     assert again.code == 1
     assert "Hint: transform_part2 ended with the same error in the last 2 runs (249," in again.out
-    assert "Not complete: 4 jobs were left out.\nTo run them:\n" in again.out
+    assert "Not complete: 4 jobs were left out.\nTo run all that is missing:\n" in again.out
     stale = pipeline("-c", "data_pipeline.json", "--resume-from", "249")
     assert stale.code == 3
     assert stale.err.startswith("Error: Run 249 was already resumed by run 250 (FAILED, 3/8)\n")

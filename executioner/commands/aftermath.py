@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from executioner import leftovers
 from executioner.commands.context import going_on
 from executioner.commands.guards import missing_packages
-from executioner.commands.leftovers import find_leftovers
+from executioner.commands.leftovers import find_leftovers, unseen
 from executioner.commands.surroundings import Patient, log_folders, recorded_folders, remains
 from executioner.errors import HistoryError, RunRefusedError, UsageError
 from executioner.history import spool
@@ -122,7 +122,10 @@ def _known_leftovers(patient: Patient, history: History, runs: Sequence[Run]) ->
         of_run = [one for one in found if one.run_id == run.run_id]
         if of_run:
             yield _leftovers_of(patient, run, of_run)
-    if not found:
+    hidden = unseen(crashes)
+    for text in hidden:
+        yield Finding("Leftovers", Level.NOTE, text)
+    if not found and not hidden:
         yield Finding("Leftovers", Level.GOOD, "no job outlived its runner")
 
 
@@ -138,9 +141,15 @@ def _leftovers_of(patient: Patient, run: Run, found: Sequence[Leftover]) -> Find
         )
         for left in found
     ]
-    typed = going_on(patient.typed, run, patient.context.cwd)
-    end = typed.run("--resume-from", str(run_id), "--kill-leftovers")
-    steps.append(NextStep(f"To end {'it' if one else 'them'} and resume:", line=end))
+    if run.resumable and run.resumed_by is None:
+        typed = going_on(patient.typed, run, patient.context.cwd)
+        end = typed.run("--resume-from", str(run_id), "--kill-leftovers")
+        steps.append(NextStep(f"To end {'it' if one else 'them'} and resume:", line=end))
+    else:  # a resume would be refused, or have nothing to do
+        groups = sorted({group for left in found if (group := leftovers.group_of(left.pid)) is not None})
+        steps.append(
+            NextStep(f"To end {'it' if one else 'them'}:", line=f"kill -- {' '.join(f'-{g}' for g in groups)}")
+        )
     return Finding("Leftovers", Level.PROBLEM, text, steps=steps)
 
 

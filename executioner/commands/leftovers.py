@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import time
 
 from executioner import leftovers
-from executioner.commands.context import Context, run_words
+from executioner.commands.context import Context, run_words, user_name
 from executioner.errors import RunRefusedError
 from executioner.family import process_table, token
 from executioner.history.crashes import Crash, Suspects
@@ -41,6 +41,19 @@ def find_leftovers(crashes: Sequence[Crash], identity: Callable[[], Mapping[str,
 def leftovers_of(history: History, suspects: Suspects) -> list[Leftover]:
     """What is left of those of some runs that died, those of the newest first."""
     return find_leftovers(history.crashes(suspects, this_process().boot_id), history.identity)
+
+
+def unseen(crashes: Sequence[Crash]) -> list[str]:
+    """What cannot be told of jobs of dead runs, because the processes of their user may not be looked at."""
+    if os.geteuid() == 0:
+        return []
+    table = process_table() if any(crash.user not in (None, user_name()) for crash in crashes) else []
+    return [
+        f"whether {', '.join(job for job, _ in crash.jobs)} of run {crash.run_id} still"
+        f" {'runs' if len(crash.jobs) == 1 else 'run'} cannot be seen by this user, only by {crash.user} or root"
+        for crash in crashes
+        if crash.user not in (None, user_name()) and leftovers.hides(crash.user, crash.start_ticks or 0, table)
+    ]
 
 
 def check_leftovers(context: Context, typed: Invocation, found: Sequence[Leftover]) -> Sequence[Leftover]:

@@ -8,7 +8,7 @@ from time import time
 
 from executioner.commands.context import Context, going_on, user_name
 from executioner.commands.guards import check_installation, near_misses
-from executioner.commands.leftovers import leftovers_of
+from executioner.commands.leftovers import find_leftovers, unseen
 from executioner.commands.obstacles import refuse_spool
 from executioner.commands.past import Past, find_lineage
 from executioner.definition import recorded_dependencies
@@ -16,6 +16,7 @@ from executioner.errors import RunRefusedError, UsageError
 from executioner.graph import reach
 from executioner.history.crashes import Suspects
 from executioner.history.lineage import Lineage
+from executioner.history.lock import this_process
 from executioner.history.store import HistoryWriter
 from executioner.jsontext import dumps
 from executioner.model import NextStep
@@ -24,6 +25,7 @@ from executioner.render.command import Invocation
 from executioner.render.error import note_text
 from executioner.render.mark import mark_lines
 from executioner.render.text import count, safe, storable
+from executioner.terminal import Stream
 from executioner.verdict import COUNT_AS_DONE
 
 
@@ -48,7 +50,7 @@ def mark_success(context: Context, wanted: str, names: Sequence[str], reason: st
             steps=[NextStep("To watch it:", line=typed.look("--show-run", str(run.run_id)))],
         )
     to_mark = [job for job in jobs if not job.is_done]
-    _refuse_running(past, lineage, to_mark)
+    _refuse_running(past, lineage, to_mark, context.terminal.err)
     refuse_spool(run, None, typed, context.cwd, "Nothing was marked: how its jobs ended is known there.")
     terminal = context.terminal
     for line in mark_lines(run, jobs, _freed(lineage, to_mark), terminal.out.palette):
@@ -115,15 +117,18 @@ def _way_on(lineage: Lineage, to_mark: Sequence[PastJob], typed: Invocation) -> 
     return [f"To resume run {run.run_id}:", f"  {line}"]
 
 
-def _refuse_running(past: Past, lineage: Lineage, to_mark: Sequence[PastJob]) -> None:
-    """A job that outlived its runner and still runs is nobody's success yet.
+def _refuse_running(past: Past, lineage: Lineage, to_mark: Sequence[PastJob], err: Stream) -> None:
+    """A job that outlived its runner and still runs is nobody's success yet; that it cannot be seen is said.
 
     Raises:
         RunRefusedError: it does.
     """
     run_id = lineage.run.run_id
     named = {job.id for job in to_mark}
-    found = [one for one in leftovers_of(past.history, Suspects(run_id=run_id)) if one.job in named]
+    crashes = past.history.crashes(Suspects(run_id=run_id), this_process().boot_id)
+    found = [one for one in find_leftovers(crashes, past.history.identity) if one.job in named]
+    for note in unseen(crashes):
+        err.write(note_text(note))
     if found:
         raise RunRefusedError(
             f"{', '.join(one.job for one in found)} of run {run_id} still runs (pid {found[0].pid})",

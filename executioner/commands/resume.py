@@ -136,6 +136,10 @@ def _prepare(context: Context) -> _Prepared | None:
     suspects = Suspects(sorted(paths), workflow.name, run.run_id)
     crashes = past.history.crashes(suspects, this_process().boot_id)
     to_end = jobs_to_end(context, typed, crashes, past.history.identity)
+    if crashes:
+        from executioner.commands.leftovers import unseen
+
+        notes += unseen([crash for crash in crashes if crash.run_id == run.run_id])
     if context.options.json or not context.options.dry_run:
         refuse_counted(context, run, resume_plan, typed)
     notes += _warnings(past, run, resume_plan)

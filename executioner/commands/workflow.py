@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 
 from executioner.commands.configfile import config_content
-from executioner.commands.context import Context, run_flags, run_words, stored_options
+from executioner.commands.context import Context, history_path, run_flags, run_words, stored_options
 from executioner.config.parse import parse
-from executioner.errors import UsageError
+from executioner.errors import ExecutionerError, UsageError
 from executioner.model import NextStep, Plugin, Workflow
 from executioner.render.command import Invocation, as_argument
 from executioner.render.text import count, quoted, safe, shown_path, storable
@@ -138,7 +138,22 @@ def _instead(
     again = (*db, "--resume-from", options.resume_from, "--dry-run")
     if near is None:
         steps.append(NextStep("If it was moved, to preview it:", ("-c", "NEW_PATH", *again)))
-    return [*steps, NextStep("To preview it with the config that the run was started with:", again)]
+    if _was_started_with(context, options.resume_from, name):
+        steps.append(NextStep("To preview it with the config that the run was started with:", again))
+    return steps
+
+
+def _was_started_with(context: Context, wanted: str, name: str) -> bool:
+    """Whether the history in use, which may be another one than the config's, has that run of such a config."""
+    from executioner.history.query import RunFilter
+    from executioner.history.reader import History
+
+    try:
+        history = History(history_path(context, None))
+        run = next(history.find(RunFilter(), 1), None) if wanted == "last" else history.run(int(wanted)).run
+    except ExecutionerError:
+        return False
+    return run is not None and os.path.basename(run.config_path or "") == os.path.basename(name)
 
 
 def _unreadable(name: str, why: str, steps: Sequence[NextStep] = (), details: Sequence[str] = ()) -> UsageError:

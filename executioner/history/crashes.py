@@ -9,7 +9,7 @@ from executioner.history.sqlite import sqlite3
 from executioner.record import Record
 
 _MOST = 20
-_COLUMNS = "SELECT run_id, pid, pid_start_ticks, boot_id FROM run_metadata"
+_COLUMNS = "SELECT run_id, pid, pid_start_ticks, boot_id, user FROM run_metadata"
 _OF_CONFIG = f"""
 {_COLUMNS} INDEXED BY run_by_config
 WHERE config_path = ? AND status = 'INTERRUPTED' AND failure_summary = ? ORDER BY run_id DESC LIMIT ?"""
@@ -41,6 +41,7 @@ class Crash(Record):
     pid: int | None
     start_ticks: int | None
     jobs: Sequence[tuple[str, str | None]]
+    user: str | None = None
 
 
 class Suspects(Record):
@@ -69,12 +70,14 @@ def crashes(
         if not run.lives and (of_config or run.application == suspects.application):
             wanted.append(run.run_id)
     for run_id in wanted:
-        rows[run_id] = connection.execute(_ONE, (run_id,)).fetchone()
+        row = connection.execute(_ONE, (run_id,)).fetchone()
+        if row is not None:
+            rows[run_id] = row
     found = []
-    for run_id, pid, ticks, boot in sorted(filter(None, rows.values()), reverse=True):
+    for _, (run_id, pid, ticks, boot, user) in sorted(rows.items(), reverse=True):
         if boot is None or (boot_id is not None and boot != boot_id):
             continue  # an earlier boot left no process behind
         jobs = connection.execute(_LOST_JOBS, (run_id, NO_RESULT)).fetchall()
         if jobs:
-            found.append(Crash(run_id, pid, ticks, jobs))
+            found.append(Crash(run_id, pid, ticks, jobs, user if isinstance(user, str) else None))
     return found

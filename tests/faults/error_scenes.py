@@ -674,6 +674,7 @@ def looking_back(stage: Stage) -> None:
     stage("no such run", "--show-run", "7")
     stage("no such run of a config", "-c", "flow.json", "--show-run", "7")
     stage("a config that was moved", "-c", "never.json", "--resume-from", "last")
+    stage("a config in another folder", "-c", "repo/flow.json", "--resume-from", "1")
     stage("no run of a config", "-c", "never.json", "--show-run", "last")
     stage("no such run, of a config without any", "-c", "never.json", "--show-run", "7")
     (stage.folder / "bad.json").write_text("{")

@@ -114,6 +114,11 @@ NOT_PROVOKED: dict[tuple[str, str], str] = {
         "The run has ended, and is recorded.",
     ): "takes a history that fails after the last commit",
     ("commands/obstacles.py", "counted as done"): "the job of --from-job always runs, so that something is left",
+    (
+        "commands/leftovers.py",
+        "cannot be seen by this user, only by",
+    ): "takes two users: tests/test_resume_refusals.py",
+    ("commands/leftovers.py", "or root"): "takes two users: tests/test_resume_refusals.py",
     ("config/keys.py", "a list of e-mail addresses"): "what is no list is judged as one address",
     ("history/read.py", "Its runner ended before attempt"): "takes a kill: tests/test_second_look_history.py",
     ("history/reader.py", "The path of a history cannot be used:"): "of Python alone: no argument has a NUL",
