@@ -314,7 +314,7 @@ def test_the_command_with_the_right_config_is_the_one_that_was_typed(program: Pr
     assert f"To preview that one:\n  {line}\n" in screen(program, "-c", "flwo.json", *given).err
     line = "executioner.py -c flow.json --resume-from 1 --skip b --dry-run"
     found = screen(program, "-c", "flwo.json", "--resume-from", "1", "--skip", "b").err
-    assert f"Nothing was run. To preview that one:\n  {line}\nTo preview it with the config that" in found
+    assert found.endswith(f"\nNothing was run. To preview that one:\n  {line}\n")
     line = "executioner.py -c flow.json --validate"
     assert f"To check that one:\n  {line}\n" in screen(program, "-c", "flwo.json", "--validate").err
 
