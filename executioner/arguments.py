@@ -276,6 +276,9 @@ def check(arguments: Arguments, argv: Sequence[str]) -> None:
 
 def wrong(what: str, *steps: NextStep, details: Sequence[str] = ()) -> UsageError:
     """The error for what cannot be typed so; ``steps`` come before the look at all options."""
+    before, got, value = what.partition('got "')
+    if got and value.endswith('"'):  # a variable in the wrong place may be a secret
+        what = f'{before}{got}{hidden(value[:-1])}"'
     return UsageError(what[:1].upper() + what[1:], "command line", details=details, steps=[*steps, SEE_OPTIONS])
 
 
@@ -408,7 +411,7 @@ def statuses(texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
 
             near = difflib.get_close_matches(word.upper(), known, 1)
             meant = f', did you mean "{near[0].lower()}"?' if near else ""
-            what = f'--status: no status "{word}"{meant}'
+            what = f'--status: no status "{hidden(word)}"{meant}'
             if word.upper() in _FAILURES_OF_JOBS:
                 what = f"--status: {word.upper()} is a status of jobs; such runs are FAILED: --status failed"
             raise wrong(what, details=expected)

@@ -191,8 +191,7 @@ class CheckRunner:
 
     def under_way(self, checks: Sequence[Check], report_fd: int) -> str:
         """The check that a child has begun last, as a message names it; nothing if it has begun none."""
-        begun, _ = _read(report_fd)
-        return _shown(checks[begun - 1]) if 0 < begun <= len(checks) else ""
+        return _named(checks, _read(report_fd)[0])
 
     def verdict(self, checks: Sequence[Check], report_fd: int, exit_code: int) -> str | None:
         """What a child's end means: None if all its checks hold, else which does not and why.
@@ -210,8 +209,14 @@ class CheckRunner:
         if report and report != "ok":
             return report
         how = f"was killed by {signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
-        name = f"{_shown(checks[begun - 1])}: " if 0 < begun <= len(checks) else ""
-        return f"{name}its process {how}"
+        name = _named(checks, begun)
+        return f"{name}: its process {how}" if name else f"its process {how}"
+
+
+def _named(checks: Sequence[Check], begun: int) -> str:
+    """The last of some checks that were begun; nothing where that is not known."""
+    is_known = 0 < begun <= len(checks) and (begun < _MOST_COUNTED or len(checks) == begun)
+    return _shown(checks[begun - 1]) if is_known else ""
 
 
 def _read(report_fd: int) -> tuple[int, str]:

@@ -55,7 +55,8 @@ def meant_option(word: str, argv: Sequence[str]) -> str | None:
     flag = word.partition("=")[0]
     ours = _OPTIONS.get(flag if flag.startswith("--") else flag[:2])
     if ours is not None:
-        asked = [takes for mode, takes in MODES.items() if flag_of(mode) in argv]
+        flags = {word.partition("=")[0] for word in argv}
+        asked = [takes for mode, takes in MODES.items() if flag_of(mode) in flags]
         taken = asked[0] | GENERAL_OPTIONS if asked else RUN_OPTIONS | GENERAL_OPTIONS | MODES.keys()
         return next((one for one in ours if BY_FLAG[one].name in taken), None)
     known = [flag for option in OPTIONS for flag in option.typed if flag.startswith("--")]

@@ -84,9 +84,11 @@ def hides(user: str | None, since_ticks: int, table: ProcessTable) -> bool:
         owner = None if user is None else pwd.getpwnam(user).pw_uid
     except KeyError:
         owner = None
+    if all(process.pid != 1 for process in table):  # other users' are not even listed: proc(5), hidepid
+        return True
     since = since_ticks / os.sysconf("SC_CLK_TCK")
     for process in table:
-        if process.created_at >= since and process.trace is None:
+        if process.created_at >= since and process.trace is None and process.session:  # the kernel's own have none
             with suppress(OSError):
                 found = os.stat(f"/proc/{process.pid}").st_uid
                 if found == owner if owner is not None else found not in (0, os.geteuid()):
@@ -94,12 +96,12 @@ def hides(user: str | None, since_ticks: int, table: ProcessTable) -> bool:
     return False
 
 
-def group_of(pid: int) -> int | None:
-    """A process' group; None if it has ended."""
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
+def groups(found: Sequence[Leftover]) -> list[int]:
+    """The process groups of all that is left of some jobs."""
+    table = process_table()
+    outputs = outputs_of(table)
+    sessions = {process.session for one in found for process in table if one.owns(process, outputs)}
+    return sorted({process.group for process in table if process.session in sessions})
 
 
 def has_process(one: Leftover) -> bool:

@@ -83,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
         what = message
         for pattern, ours in _IN_OUR_WORDS:
             what = re.sub(pattern, ours, what)
-        raise wrong(re.sub(r'"([^"=]+=)[^"]+"', r'"\1..."', what))  # a variable in the wrong place may be a secret
+        raise wrong(what)
 
     def format_help(self) -> str:
         """The help; argparse cannot say that one word may be left out, but no more may follow."""
@@ -202,7 +202,8 @@ def _unknown(
 
 
 def _is_number(word: str) -> bool:
-    return word[1:].replace(".", "", 1).isdecimal()
+    """Whether argparse takes it for a negative number."""
+    return re.fullmatch(r"-\d+|-\d*\.\d+", word) is not None
 
 
 def _is_option(word: str) -> bool:

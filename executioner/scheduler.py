@@ -120,7 +120,7 @@ class Scheduler:
         self._wakes: list[tuple[float, int, float]] = []  # (when, pid, its start), some out of date
         self._lonely: Running | None = None
         self._children = Children()
-        self._stopped = False
+        self._stopped = ""  # why nothing more is started
         self._signal: int | None = None
         self._signal_mono = 0.0
         self._cause: str | None = None
@@ -212,8 +212,7 @@ class Scheduler:
     def _wait(self) -> None:
         """Sleep until a child ends, a signal comes or the next deadline passes."""
         busy = self._busy_since is not None
-        if (self._events or self._goes_on) and not busy:
-            self._goes_on = False
+        if self._events and not busy:
             return
         now = monotonic()
         until = self._wakes[0][0] if self._wakes else _NEVER
@@ -221,6 +220,9 @@ class Scheduler:
             until = min(until, self._waiting[0][0])
         if busy or self._unsaid:
             until = min(until, now + _IDLE_S)
+        elif self._goes_on:
+            until = now
+        self._goes_on = False
         timeout = None if until == _NEVER else max(0.0, until - now)
         number = self._signals.wait_for_end(timeout)
         if number is not None:
@@ -378,7 +380,11 @@ class Scheduler:
         try:
             self._starter.enter(running, phase)
         except CannotStartError as exc:
-            self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
+            if phase is Phase.POST_CHECKS:
+                reason = f"Its {phase} could not be started: {exc}"
+                self._attempt_over(running, JobStatus.ERROR, reason, 0, by_code=False)
+            else:
+                self._attempt_over(running, JobStatus.ERROR, f"Could not be started: {exc}", None)
         else:
             self._watch(running)
 
@@ -405,16 +411,11 @@ class Scheduler:
         progress.memory_mb = running.memory_mb()
         progress.cpu_percent = 100 * running.cpu_s / closed.duration_s if closed.duration_s > 0 else None
         reason = closed.reason
-        if (
-            retry_it
-            and status in FAILURES
-            and not self._stopped
-            and running.number <= running.job.retry.max_retries
-        ):
-            key = self._retry(running, progress, exit_code if by_code else None)
-            if key is None:
+        if retry_it and status in FAILURES and running.number <= running.job.retry.max_retries:
+            why_not = self._stopped or self._retry(running, progress, exit_code if by_code else None)
+            if why_not is None:
                 return
-            reason = f"{reason} (not retried: {key})"
+            reason = f"{reason} (not retried: {why_not})"
         self._conclude(running.position, status, reason, exit_code)
 
     def _retry(self, running: Running, progress: Progress, exit_code: int | None) -> str | None:
@@ -477,7 +478,7 @@ class Scheduler:
 
     def _stop(self, reason: str) -> None:
         """Start nothing more, further attempts included."""
-        self._stopped = True
+        self._stopped = self._stopped or reason
         self._skip(self._agenda.drop_rest(), reason)
         for position, last in self._give_back(reason):
             if self._cause is None:
@@ -541,7 +542,8 @@ class Scheduler:
         elif running.ending.press(now, self._processes):
             del self._running[running.pid]
             ending = running.ending
-            self._attempt_over(running, ending.status, ending.reason, ending.exit_code)
+            by_code = running.phase is not Phase.POST_CHECKS  # then it is that of a command that was fine
+            self._attempt_over(running, ending.status, ending.reason, ending.exit_code, by_code=by_code)
 
     def _processes(self) -> ProcessTable:
         """All processes, looked up once for all the attempts that are ended in one turn."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults_tools import failing
 from harness import Program, attempts, is_running, pid_in
 
 pytestmark = pytest.mark.promise(1)
@@ -248,6 +249,23 @@ def test_the_time_limit_covers_checks(program: Program, key: str) -> None:
     assert (program.folder / "ran").exists() is (key == "post_checks")
 
 
+def test_a_post_check_whose_time_ran_out_is_retried_by_status_alone(program: Program) -> None:
+    """The exit code is that of a command that was fine: which codes are retried is no matter then."""
+    keys = {"max_retries": 1, "retry_delay": 0, "retry_on_status": ["TIMEOUT"], "retry_on_exit_codes": [75]}
+    hang = [check("hang", file="pid")]
+    prepare(program, {"id": "a", "command": "true", "post_checks": hang, "timeout": 1, **keys}, kill_grace=0.3)
+    assert program("-c", "flow.json").code == 1
+    assert [attempt["status"] for attempt in attempts(program, "a")] == ["TIMEOUT", "TIMEOUT"]
+
+
+def test_of_thousands_of_checks_none_is_named_wrongly(program: Program) -> None:
+    """Where it is not known any more which check it was, none is named."""
+    many = [check("yes")] * 4500
+    prepare(program, {"id": "a", "command": "true", "post_checks": [*many, check("crash")]})
+    assert program("-c", "flow.json").code == 1
+    assert outcome(program) == ("FAILED", "Post-check failed: its process was killed by SIGSEGV", 0)
+
+
 def test_the_time_of_checks_counts_for_the_limit(program: Program) -> None:
     """The limit is one for pre-checks, command and post-checks together, not one for each."""
     (program.folder / "slow.py").write_text("import time\nCHECKS = {'slow': lambda s: time.sleep(s) or True}\n")
@@ -409,3 +427,11 @@ def test_a_pre_check_for_a_file(program: Program, tmp_path: Path) -> None:
     (program.folder / "in.csv").write_text("1,2\n")
     assert program("-c", "flow.json").code == 0
     assert program.output("a", 2).endswith(b"1,2\n")
+
+
+def test_post_checks_that_cannot_be_started(program: Program) -> None:
+    """ERROR, with the exit code of the command, which had run; the reason says what could not be started."""
+    program.config([{"id": "a", "command": "true", "post_checks": [check("check_file_exists", path="flow.json")]}])
+    result = failing(program, "pipe2:error=EMFILE:when=1+", [], "-c", "flow.json")
+    assert result.code == 1, result
+    assert outcome(program) == ("ERROR", "Its post-checks could not be started: Too many open files", 0)

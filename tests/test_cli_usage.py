@@ -134,6 +134,7 @@ def test_a_misspelt_option_is_recognised(program: Program, typed: str, meant: st
     ("typed", "meant"),
     [
         (["--show-log", "last", "-f"], "--follow"),
+        (["--show-log=last", "-f"], "--follow"),
         (["--show-log", "last", "-n", "5"], "--tail"),
         (["--list-runs", "-n", "5"], "--last"),
         (["--list-runs", "-s", "failed"], "--status"),
@@ -193,6 +194,13 @@ def test_an_option_like_no_other(program: Program) -> None:
         (["-c", "flow.json", "-j", "A=hunter2"], None),
         (["-c", "flow.json", "--dry-run=A=hunter2"], None),
         (["--resume-from", "A=hunter2"], None),
+        (["--list-runs", "--status", "A=hunter2"], None),
+        (["--list-runs", "--since", "A=hunter2"], None),
+        (['--yes=A="hunter2'], None),
+        (
+            ["--list-runs", "--last", "-5."],
+            '--last: expected a value, got "-5.": what begins so is written --last=-5.',
+        ),
     ],
 )
 def test_a_value_that_looks_like_an_option(program: Program, typed: list[str], said: str | None) -> None:
@@ -317,6 +325,23 @@ def test_the_command_with_the_right_config_is_the_one_that_was_typed(program: Pr
     assert found.endswith(f"\nNothing was run. To preview that one:\n  {line}\n")
     line = "executioner.py -c flow.json --validate"
     assert f"To check that one:\n  {line}\n" in screen(program, "-c", "flwo.json", "--validate").err
+
+
+def test_a_config_that_is_gone_is_not_previewed(program: Program) -> None:
+    """Where the config of the run is the very file that is not there, or another folder's of that name, no command
+    is offered that would be refused, or preview something else.
+    """
+    offer = "To preview it with the config that the run was started with:"
+    (program.folder / "one").mkdir()
+    program.config({"a": "false"}, name="one/flow.json")
+    assert program("-c", "one/flow.json").code == 1
+    for words in (["-c", "two/flow.json", "--resume-from", "last"], ["-c", "x/other.json", "--resume-from", "1"]):
+        assert offer not in program(*words).err
+    for wanted in ("1", "last"):
+        assert offer in program("-c", "two/one/flow.json", "--resume-from", wanted).err
+    (program.folder / "one").rename(program.folder / "two")
+    for wanted in ("1", "last"):
+        assert offer not in program("-c", "one/flow.json", "--resume-from", wanted).err
 
 
 def test_a_misspelt_config_among_many_files(program: Program) -> None:

@@ -208,6 +208,18 @@ def test_a_wait_beyond_the_retry_time_is_not_begun(program: Program) -> None:
     assert "      Reason: Exit code 1 (not retried: max_retry_time)\n" in result.out
 
 
+def test_a_failure_after_the_run_was_stopped_is_not_retried(program: Program) -> None:
+    """A job that fails when another one has stopped the run already says why it is not tried again."""
+    late = {
+        "id": "late",
+        "command": "until test -e stop; do sleep 0.05; done; sleep 0.3; exit 6",
+        "max_retries": 3,
+    }
+    program.config([late, {"id": "first", "command": "touch stop; exit 5"}])
+    assert program("-c", "flow.json", "-j", "2").code == 1
+    assert program.jobs()["late"]["reason"] == "Exit code 6 (not retried: run stopped after first failed)"
+
+
 def test_a_failure_elsewhere_cancels_a_retry(program: Program) -> None:
     """When another job stops the run, a job that waits for its retry is FAILED, and its reason says so."""
     program.config(

@@ -500,7 +500,8 @@ def test_a_leftover_is_left_on_request(program: Program) -> None:
 
 def test_a_leftover_of_a_run_that_was_resumed(program: Program) -> None:
     """Nothing of that run is to be resumed any more: the doctor has a command that ends the job alone."""
-    with killed_run(program, dwh(program)) as [pid]:
+    with killed_run(program, dwh(program, DAEMON)) as [pid]:
+        child = pid_in(program, "child")
         assert program("-c", "dwh.json", "--resume-from", "253", "--ignore-leftovers").code == 0
         ran(program)
         shown = screen(program, "--doctor").out
@@ -510,6 +511,7 @@ def test_a_leftover_of_a_run_that_was_resumed(program: Program) -> None:
         assert "or end it as --doctor says." in " ".join(screen(program, "--show-run", "253").out.split())
         subprocess.run(["sh", "-c", command], check=True)
         wait_for_end(pid)
+        wait_for_end(child)
         assert ran(program) == []
 
 

@@ -146,10 +146,9 @@ def _leftovers_of(patient: Patient, run: Run, found: Sequence[Leftover]) -> Find
         end = typed.run("--resume-from", str(run_id), "--kill-leftovers")
         steps.append(NextStep(f"To end {'it' if one else 'them'} and resume:", line=end))
     else:  # a resume would be refused, or have nothing to do
-        groups = sorted({group for left in found if (group := leftovers.group_of(left.pid)) is not None})
-        steps.append(
-            NextStep(f"To end {'it' if one else 'them'}:", line=f"kill -- {' '.join(f'-{g}' for g in groups)}")
-        )
+        groups = " ".join(f"-{group}" for group in leftovers.groups(found))
+        if groups:
+            steps.append(NextStep(f"To end {'it' if one else 'them'}:", line=f"kill -- {groups}"))
     return Finding("Leftovers", Level.PROBLEM, text, steps=steps)
 
 

@@ -49,11 +49,17 @@ def unseen(crashes: Sequence[Crash]) -> list[str]:
         return []
     table = process_table() if any(crash.user not in (None, user_name()) for crash in crashes) else []
     return [
-        f"whether {', '.join(job for job, _ in crash.jobs)} of run {crash.run_id} still"
-        f" {'runs' if len(crash.jobs) == 1 else 'run'} cannot be seen by this user, only by {crash.user} or root"
+        f"whether {_first([job for job, _ in crash.jobs])} of run {crash.run_id} still"
+        f" {'runs' if len(crash.jobs) == 1 else 'run'} cannot be seen by this user,"
+        f" only by {'' if crash.user == 'root' else f'{crash.user} or '}root"
         for crash in crashes
         if crash.user not in (None, user_name()) and leftovers.hides(crash.user, crash.start_ticks or 0, table)
     ]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_FOLLOWED} more" if len(names) > _MOST_FOLLOWED else ""
+    return ", ".join(names[:_MOST_FOLLOWED]) + more
 
 
 def check_leftovers(context: Context, typed: Invocation, found: Sequence[Leftover]) -> Sequence[Leftover]:

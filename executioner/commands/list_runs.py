@@ -93,7 +93,9 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
     try:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
-        raise UsageError(f"{flag}: {exc}", "command line", steps=[SEE_OPTIONS]) from exc
+        name, sign, _ = text.partition("=")
+        why = str(exc).replace(text, f"{name}=...") if sign else exc  # a variable here may be a secret
+        raise UsageError(f"{flag}: {why}", "command line", steps=[SEE_OPTIONS]) from exc
 
 
 def _words(listing: Listing, past: Past) -> list[str]:

@@ -153,7 +153,11 @@ def _was_started_with(context: Context, wanted: str, name: str) -> bool:
         run = next(history.find(RunFilter(), 1), None) if wanted == "last" else history.run(int(wanted)).run
     except ExecutionerError:
         return False
-    return run is not None and os.path.basename(run.config_path or "") == os.path.basename(name)
+    if run is None or run.config_path is None or not os.path.isfile(run.config_path):
+        return False
+    typed = os.path.abspath(os.path.join(context.cwd, name)).split("/")
+    parts = 1 if wanted != "last" else 2  # the newest run may be anybody's
+    return typed[-parts:] == run.config_path.split("/")[-parts:]
 
 
 def _unreadable(name: str, why: str, steps: Sequence[NextStep] = (), details: Sequence[str] = ()) -> UsageError:
