@@ -229,9 +229,7 @@ def test_the_config_of_a_marked_run_is_gone(program: Program) -> None:
         "",
         "Error: The config cannot be read: No such file or directory (data_pipeline.json)\n"
         "Nothing was run. If it was moved, to preview it:\n"
-        "  executioner.py -c NEW_PATH --resume-from 249 --dry-run\n"
-        "To preview it with the config that the run was started with:\n"
-        "  executioner.py --resume-from 249 --dry-run\n",
+        "  executioner.py -c NEW_PATH --resume-from 249 --dry-run\n",
     )
     assert screen(program, "-c", "moved.json", "--resume-from", "249", "--dry-run").code == 0
 
