@@ -534,6 +534,8 @@ def test_a_job_of_another_user_that_may_still_run(program: Program) -> None:
     with ended(program.start("-c", "flow.json")) as runner:
         pid = pid_in(program, "up")
         try:
+            comm = Path(f"/proc/{pid}/comm")
+            wait_until(lambda: comm.read_text() == "sleep\n", "the process to be the other user's")
             kill(runner)
             for one in leftover_shells(program):
                 os.kill(one, signal.SIGKILL)
