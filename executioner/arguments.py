@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from executioner.commands.context import Options, is_variable
+from executioner.commands.context import Options, hidden, is_variable
 from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.model import NextStep
 from executioner.record import Record
@@ -302,17 +302,16 @@ def masked(argv: Sequence[str]) -> list[str]:
             shown.append(hidden(word) if taker.name == "env" else word)
         elif flag == "--env":
             shown.append(f"{flag}{equals}{hidden(value)}")
-        elif flag in BY_FLAG or word[:2] in BY_FLAG:  # -cFILE
+        elif is_option(word):
             shown.append(word)
         else:
             shown.append(hidden(word))
     return shown
 
 
-def hidden(setting: str) -> str:
-    """``NAME=...``: what was given for a variable, without its value, whatever the name."""
-    name, sign, value = setting.partition("=")
-    return f"{name}{sign}..." if value else setting
+def is_option(word: str) -> bool:
+    """Whether a word is an option, perhaps with its value: ``-cFILE``, ``--last=3``."""
+    return word.partition("=")[0] in BY_FLAG or word[:2] in BY_FLAG
 
 
 _NEVER_EMPTY = {

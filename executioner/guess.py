@@ -25,7 +25,7 @@ _COMMANDS = {
 }
 #: Options that other programs have, and ours for the same: the first one that goes with what is asked for.
 _OPTIONS = {
-    **dict.fromkeys(("-n",), ("--tail", "--last", "--dry-run")),
+    "-n": ("--tail", "--last", "--dry-run"),
     **dict.fromkeys(("--dry", "--just-print"), ("--dry-run",)),
     **dict.fromkeys(("-k", "--keep-going"), ("--continue-on-error",)),
     "-s": ("--status", "--quiet"),
@@ -35,7 +35,7 @@ _OPTIONS = {
     ),
     **dict.fromkeys(("--log", "--logs"), ("--show-log",)),
     **dict.fromkeys(("--json", "--csv"), ("--format",)),
-    **dict.fromkeys(("-f",), ("--follow", "-c")),
+    "-f": ("--follow", "-c"),
     "--file": ("-c",),
     **dict.fromkeys(("--retry", "--restart"), ("--resume-from",)),
     "--details": ("--show-run",),
@@ -72,14 +72,14 @@ def meant_line(argv: Sequence[str], at: int) -> list[str]:
 
 def _instead(argv: Sequence[str], at: int) -> list[str]:
     before, word, rest = argv[:at], argv[at], argv[at + 1 :]
-    flags = {flag_of(name) for name in ("show_run", "since", "until", "tail", "follow")}
-    last = before[-2] if len(before) > 1 and before[-2] in flags else None
+    last = before[-2] if len(before) > 1 else None
     if last == "--show-run" and not _is_run(word) and not os.path.isfile(word):  # a job of it
         return [*before[:-2], "--show-log", before[-1], word, *rest]
     if last in ("--since", "--until") and re.fullmatch(r"\d\d?:\d\d(:\d\d)?", word):  # a time that was not quoted
         when = f"{before[-1]} {word.rjust(5, '0')}"
         return [*before[:-1], when, *rest] if re.match(r"\d{4}-", when) else []
-    if _is_run(word) and flags.intersection(argv) <= {"--tail", "--follow"} and flags.intersection(argv):
+    asked = {"--show-run", "--since", "--until", "--tail", "--follow"}.intersection(argv)
+    if _is_run(word) and asked and asked <= {"--tail", "--follow"}:
         return [*before, "--show-log", word, *rest]
     return [*before, *_meant(word, rest, listed=flag_of("list_runs") in argv)]
 

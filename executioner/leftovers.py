@@ -100,8 +100,8 @@ def groups(found: Sequence[Leftover]) -> list[int]:
     """The process groups of all that is left of some jobs."""
     table = process_table()
     outputs = outputs_of(table)
-    sessions = {process.session for one in found for process in table if one.owns(process, outputs)}
-    return sorted({process.group for process in table if process.session in sessions})
+    families = [family for one in found for family in _families(one, table, outputs)]
+    return sorted({member.group for family in families for member in family.members(table)})
 
 
 def has_process(one: Leftover) -> bool:

@@ -10,13 +10,12 @@ from executioner.arguments import (
     GROUPS,
     LOOK_USAGE,
     MODES,
-    OPTIONS,
     RESUME_USAGE,
     USAGE,
     Arguments,
     Option,
     check,
-    hidden,
+    is_option,
     masked,
     takers,
     wrong,
@@ -167,14 +166,12 @@ def read_all(argv: Sequence[str]) -> Arguments:
     for word in argv:
         if word.endswith("--") and re.fullmatch(_NOT_A_VALUE, word):  # argparse would take it for no value at all
             parser.error(f'{word[:-2].rstrip("=")}: expected a value, got "--"')
-    shown = masked(argv)
-    for at, taker in enumerate(takers(argv)):
-        value = argv[at]
+    for value, taker in zip(argv, takers(argv), strict=True):
         looks_like_option = value[:1] == "-" and len(value) > 1 and " " not in value and not _is_number(value)
-        if taker is not None and looks_like_option and not _is_option(value):
+        if taker is not None and looks_like_option and not is_option(value):
             flag = taker.typed[-1]
             advice = "" if "=" in value else f": what begins so is written {flag}={quoted(value)}"
-            parser.error(f'{flag}: expected a value, got "{hidden(shown[at])}"{advice}')
+            parser.error(f'{flag}: expected a value, got "{value}"{advice}')
     arguments, rest = parser.parse_known_args(list(argv), Arguments())
     if rest:
         given = arguments.config is not None or arguments.resume_from is not None
@@ -204,11 +201,6 @@ def _unknown(
 def _is_number(word: str) -> bool:
     """Whether argparse takes it for a negative number."""
     return re.fullmatch(r"-\d+|-\d*\.\d+", word) is not None
-
-
-def _is_option(word: str) -> bool:
-    flags = {flag for option in OPTIONS for flag in option.typed}
-    return word.partition("=")[0] in flags or word[:2] in flags
 
 
 def _understood(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:

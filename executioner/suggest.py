@@ -11,7 +11,7 @@ from executioner.estimate import median
 from executioner.model import FAILURES, JobStatus
 from executioner.record import Record
 from executioner.records import Job, Run
-from executioner.render.text import count, limit, safe
+from executioner.render.text import count, few, limit, safe
 
 _CLOSE_TO_LIMIT = 0.7
 _COMPARED_LINES = 5
@@ -92,11 +92,10 @@ def survivors_hint(survivors: Sequence[Survivor], *, resumes: bool = True) -> Hi
     """A job that still runs could be run twice at once."""
     if not survivors:
         return None
-    named = ", ".join(f"{safe(one.job)} (pid {one.pid})" for one in survivors[:_MOST_NAMED])
-    more = f" and {len(survivors) - _MOST_NAMED} more" if len(survivors) > _MOST_NAMED else ""
+    named = few([f"{safe(one.job)} (pid {one.pid})" for one in survivors], _MOST_NAMED)
     verb, them = ("is", "it") if len(survivors) == 1 else ("are", "them")
     return Hint(
-        f"{named}{more} of this run {verb} still running though the runner is gone: wait for {them},"
+        f"{named} of this run {verb} still running though the runner is gone: wait for {them},"
         f" or end {them} {'with --kill-leftovers when you resume' if resumes else 'as --doctor says'}."
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from executioner.lean import signal
 from executioner.model import FAILURES, JobStatus, RunStatus
 from executioner.record import Record
+from executioner.render.text import few
 
 #: As many names as one line can hold before the rest is counted.
 MOST_NAMES = 5
@@ -82,8 +83,7 @@ def verdict(run_id: int, name: str, status: RunStatus, outcomes: Sequence[JobOut
     if status is RunStatus.INTERRUPTED:
         return f"Run {run_id} {status}: {cause} ({name})"
     failed = [one.id for one in outcomes if one.status in FAILURES]
-    more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
-    return f"Run {run_id} {status}: {', '.join(failed[:MOST_NAMES])}{more} ({name})"
+    return f"Run {run_id} {status}: {few(failed, MOST_NAMES)} ({name})"
 
 
 def signal_name(number: int) -> str:

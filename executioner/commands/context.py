@@ -191,6 +191,12 @@ def is_variable(name: str) -> bool:
     return name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
 
 
+def hidden(setting: str) -> str:
+    """``NAME=...``: what was given for a variable, without its value, whatever the name."""
+    name, sign, value = setting.partition("=")
+    return f"{name}{sign}..." if value else setting
+
+
 def recorded_env(stored: Mapping[str, Any]) -> dict[str, str]:
     """The ``--env`` of a run, without secrets; what cannot be one, because somebody has edited it, is none."""
     given = stored.get("env")

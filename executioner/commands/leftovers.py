@@ -16,7 +16,7 @@ from executioner.leftovers import Leftover
 from executioner.model import NextStep
 from executioner.render.command import Invocation
 from executioner.render.error import note_text, warning_text
-from executioner.render.text import count, duration, local_time
+from executioner.render.text import count, duration, few, local_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,17 +49,12 @@ def unseen(crashes: Sequence[Crash]) -> list[str]:
         return []
     table = process_table() if any(crash.user not in (None, user_name()) for crash in crashes) else []
     return [
-        f"whether {_first([job for job, _ in crash.jobs])} of run {crash.run_id} still"
+        f"whether {few([job for job, _ in crash.jobs], _MOST_FOLLOWED)} of run {crash.run_id} still"
         f" {'runs' if len(crash.jobs) == 1 else 'run'} cannot be seen by this user,"
         f" only by {'' if crash.user == 'root' else f'{crash.user} or '}root"
         for crash in crashes
         if crash.user not in (None, user_name()) and leftovers.hides(crash.user, crash.start_ticks or 0, table)
     ]
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_FOLLOWED} more" if len(names) > _MOST_FOLLOWED else ""
-    return ", ".join(names[:_MOST_FOLLOWED]) + more
 
 
 def check_leftovers(context: Context, typed: Invocation, found: Sequence[Leftover]) -> Sequence[Leftover]:

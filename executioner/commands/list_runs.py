@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from time import time
 
-from executioner.commands.context import Context
+from executioner.commands.context import Context, hidden
 from executioner.commands.past import Past, open_past, say_no_runs
 from executioner.errors import SEE_OPTIONS, UsageError
 from executioner.history.query import RunFilter
@@ -93,8 +93,7 @@ def _bound(flag: str, text: str | None, now: float) -> str | None:
     try:
         return utc_text(instant(text, now, end=flag == "--until"))
     except ValueError as exc:
-        name, sign, _ = text.partition("=")
-        why = str(exc).replace(text, f"{name}=...") if sign else exc  # a variable here may be a secret
+        why = str(exc).replace(text, hidden(text))  # a variable here may be a secret
         raise UsageError(f"{flag}: {why}", "command line", steps=[SEE_OPTIONS]) from exc
 
 

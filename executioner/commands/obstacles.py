@@ -22,7 +22,7 @@ from executioner.model import NextStep, RunStatus, Workflow
 from executioner.plan import RUNS, Action
 from executioner.records import PastJob, Run, mark_words
 from executioner.render.command import Invocation, steps_text
-from executioner.render.text import clock_time, count, first_of, local_time, safe, shown_path
+from executioner.render.text import clock_time, count, few, first_of, local_time, safe, shown_path
 from executioner.resume import RETRIED, IfChanged, ResumePlan
 from executioner.verdict import BY_FROM_JOB, BY_SKIP
 
@@ -209,17 +209,14 @@ def _why_not(plan: ResumePlan, missing: Sequence[PastJob]) -> str:
             else words.get(reasons.get(index[job.id], ""), "not run")
         )
         groups.setdefault(why, []).append(job.id)
-    return ", ".join(f"{_few(names)} {'is' if len(names) == 1 else 'are'} {why}" for why, names in groups.items())
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    return ", ".join(
+        f"{few(names, _MOST_NAMED)} {'is' if len(names) == 1 else 'are'} {why}" for why, names in groups.items()
+    )
 
 
 def job_names(plan: ResumePlan, positions: Sequence[int]) -> str:
     """The ids of jobs; of many the first few."""
-    return _few([plan.plan.workflow.jobs[at].id for at in positions])
+    return few([plan.plan.workflow.jobs[at].id for at in positions], _MOST_NAMED)
 
 
 def refuse_secrets_missing(context: Context, run: Run, typed: Invocation) -> None:

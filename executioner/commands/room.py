@@ -41,16 +41,17 @@ class Room:
 
     def told(self, hear: Callable[[Sequence[Event]], bool]) -> Callable[[Sequence[Event]], bool]:
         """A listener that hears what another one hears, first; where nothing is tried again, the other one."""
-        if self.fd is None or not self._retries:
+        fd = self.fd
+        if fd is None or not self._retries:
             return hear
 
         def hear_both(events: Sequence[Event]) -> bool:
-            self._hear(events)
+            self._hear(events, fd)
             return hear(events)
 
         return hear_both
 
-    def _hear(self, events: Sequence[Event]) -> None:
+    def _hear(self, events: Sequence[Event], fd: int) -> None:
         for event in events:
             if isinstance(event, AttemptFailed):
                 before = self._tried.get(event.job.id, 0)
@@ -59,9 +60,9 @@ class Room:
                 self._needed += more
             elif isinstance(event, JobEnded):
                 self._needed -= self._tried.pop(event.job.id, 0)
-        if self.fd is not None and self._may_grow and self._least + self._needed > self._size:
+        if self._may_grow and self._least + self._needed > self._size:
             self._size = self._least + self._needed + _STEP  # in steps: each asks the system
-            self._may_grow = enlarge_room(self.fd, self._size)
+            self._may_grow = enlarge_room(fd, self._size)
 
 
 def _written(reason: str) -> int:

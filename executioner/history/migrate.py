@@ -15,7 +15,7 @@ from executioner.history.create import create_schema, statements
 from executioner.history.earlier import Taken, take_over
 from executioner.history.sqlite import sqlite3
 from executioner.lean import closing, suppress
-from executioner.render.text import count
+from executioner.render.text import count, few
 
 _MOST_BACKUPS = 1000
 _MOST_NAMED = 3
@@ -219,9 +219,7 @@ def _created(statement: str) -> tuple[str, str]:
 def _taken_remark(taken: Taken) -> str:
     what = f"{count(taken.runs, 'run')} with {count(taken.jobs, 'job')}"
     names = [
-        f'"{name}" is run {number}'
-        for name, number in sorted(taken.renumbered.items(), key=lambda pair: pair[1])[:_MOST_NAMED]
+        f'"{name}" is run {number}' for name, number in sorted(taken.renumbered.items(), key=lambda pair: pair[1])
     ]
-    more = f" and {len(taken.renumbered) - _MOST_NAMED} more" if len(taken.renumbered) > _MOST_NAMED else ""
-    renumbered = f"; ids that were no numbers have new ones: {', '.join(names)}{more}" if names else ""
+    renumbered = f"; ids that were no numbers have new ones: {few(names, _MOST_NAMED)}" if names else ""
     return f"The history of the earlier tool was taken over: {what}{renumbered}"

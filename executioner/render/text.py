@@ -169,6 +169,12 @@ def log_path(path: str, cwd: str) -> str:
     return shown if shown.startswith("/") else f"./{shown}"
 
 
+def few(names: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``: the first of some names, in a sentence."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def first_of(lines: Sequence[str], most: int) -> list[str]:
     """The first few of many lines, and how many more there are."""
     return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
